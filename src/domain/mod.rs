@@ -1,0 +1,9 @@
+//! Every decision of the system, and nothing else.
+//!
+//! Invariant: pure. Nothing below reads a clock, draws a random number, does I/O or awaits,
+//! and nothing below imports from the rest of the crate.
+
+pub mod document;
+pub mod filter;
+pub mod query;
+pub mod update;

@@ -1,0 +1,1 @@
+//! The traits that the roles are written against.
