@@ -1,0 +1,114 @@
+//! MongoDB's order of documents by paths.
+//!
+//! A document is ordered by the smallest of the values that it has at a path, or descending by
+//! the largest. An array stands for its elements; a missing value counts as null, and an empty
+//! array comes before null.
+
+use std::cmp::Ordering;
+
+use super::SortOrder;
+use crate::domain::document::{Document, ID_FIELD, Value, array_index};
+
+/// What a document is ordered by at one path. The order of the variants matters.
+#[derive(Clone, Copy)]
+enum Key<'a> {
+    EmptyArray,
+    Value(&'a Value),
+}
+
+/// What a document is ordered by: one key for each path, and its `_id`.
+pub(super) struct Keys<'a> {
+    keys: Vec<Key<'a>>,
+    id: &'a Value,
+}
+
+/// Orders two documents; equal only if their `_id`s are.
+pub fn compare_by(sort: &[(String, SortOrder)], a: &Document, b: &Document) -> Ordering {
+    Keys::of(sort, a).compare(&Keys::of(sort, b), sort)
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn of(sort: &[(String, SortOrder)], document: &'a Document) -> Self {
+        let keys = sort
+            .iter()
+            .map(|(path, order)| key(document, path, *order))
+            .collect();
+        Self {
+            keys,
+            id: document.get(ID_FIELD).unwrap_or(&Value::Null),
+        }
+    }
+
+    pub(super) fn compare(&self, other: &Self, sort: &[(String, SortOrder)]) -> Ordering {
+        let keys = self.keys.iter().zip(&other.keys).zip(sort);
+        let mut by_path = keys.map(|((a, b), (_, order))| match order {
+            SortOrder::Ascending => a.compare(*b),
+            SortOrder::Descending => b.compare(*a),
+        });
+        let first_difference = by_path.find(|order| order.is_ne());
+        first_difference.unwrap_or_else(|| self.id.compare(other.id))
+    }
+}
+
+impl Key<'_> {
+    fn compare(self, other: Self) -> Ordering {
+        match (self, other) {
+            (Self::EmptyArray, Self::EmptyArray) => Ordering::Equal,
+            (Self::EmptyArray, Self::Value(_)) => Ordering::Less,
+            (Self::Value(_), Self::EmptyArray) => Ordering::Greater,
+            (Self::Value(a), Self::Value(b)) => a.compare(b),
+        }
+    }
+}
+
+fn key<'a>(document: &'a Document, path: &str, order: SortOrder) -> Key<'a> {
+    let mut best = None;
+    let (first, rest) = split(path);
+    visit(document.get(first), rest, &mut |key: Key<'a>| {
+        let is_better = best.is_none_or(|best| match order {
+            SortOrder::Ascending => key.compare(best).is_lt(),
+            SortOrder::Descending => key.compare(best).is_gt(),
+        });
+        if is_better {
+            best = Some(key);
+        }
+    });
+    best.unwrap_or(Key::Value(&Value::Null))
+}
+
+/// Finds every value that the document is known by at the path.
+fn visit<'a>(current: Option<&'a Value>, path: Option<&str>, found: &mut dyn FnMut(Key<'a>)) {
+    match (current, path) {
+        (Some(Value::Array(elements)), None) if elements.is_empty() => found(Key::EmptyArray),
+        (Some(Value::Array(elements)), None) => elements.iter().map(Key::Value).for_each(found),
+        (Some(value), None) => found(Key::Value(value)),
+        (Some(Value::Object(document)), Some(path)) => {
+            let (next, rest) = split(path);
+            visit(document.get(next), rest, found);
+        }
+        (Some(Value::Array(elements)), Some(path)) => visit_elements(elements, path, found),
+        _ => found(Key::Value(&Value::Null)),
+    }
+}
+
+fn visit_elements<'a>(elements: &'a [Value], path: &str, found: &mut dyn FnMut(Key<'a>)) {
+    let (next, rest) = split(path);
+    if let Some(index) = array_index(next) {
+        return visit(elements.get(index), rest, found);
+    }
+    if elements.is_empty() {
+        return found(Key::Value(&Value::Null));
+    }
+    for element in elements {
+        // Arrays within arrays are not looked into.
+        match element {
+            Value::Object(_) => visit(Some(element), Some(path), found),
+            _ => found(Key::Value(&Value::Null)),
+        }
+    }
+}
+
+fn split(path: &str) -> (&str, Option<&str>) {
+    path.split_once('.')
+        .map_or((path, None), |(first, rest)| (first, Some(rest)))
+}
