@@ -5,5 +5,15 @@
 
 pub mod document;
 pub mod filter;
+pub mod ids;
+pub mod log;
+pub mod message;
+pub mod outcome;
+pub mod planner;
+pub mod promotion;
 pub mod query;
+pub mod request;
+pub mod scaling;
+pub mod supervision;
+pub mod timestamp;
 pub mod update;

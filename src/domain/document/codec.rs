@@ -40,18 +40,13 @@ impl Serialize for Document {
 
 impl<'de> Deserialize<'de> for Value {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        ValueReader {
-            levels_left: MAX_NESTING,
-        }
-        .deserialize(deserializer)
+        ValueReader { levels_left: MAX_NESTING }.deserialize(deserializer)
     }
 }
 
 impl<'de> Deserialize<'de> for Document {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_map(DocumentReader {
-            levels_left: MAX_NESTING,
-        })
+        deserializer.deserialize_map(DocumentReader { levels_left: MAX_NESTING })
     }
 }
 
@@ -65,9 +60,7 @@ impl ValueReader {
     fn enter<E: Error>(self) -> Result<Self, E> {
         match self.levels_left.checked_sub(1) {
             Some(levels_left) => Ok(Self { levels_left }),
-            None => Err(E::custom(format_args!(
-                "more than {MAX_NESTING} levels of nesting"
-            ))),
+            None => Err(E::custom(format_args!("more than {MAX_NESTING} levels of nesting"))),
         }
     }
 }
@@ -101,9 +94,7 @@ impl<'de> Visitor<'de> for ValueReader {
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Value, E> {
         i64::try_from(number).map(Value::Integer).map_err(|_| {
-            E::custom(format_args!(
-                "integer {number} is outside the 64-bit signed range"
-            ))
+            E::custom(format_args!("integer {number} is outside the 64-bit signed range"))
         })
     }
 
@@ -129,11 +120,7 @@ impl<'de> Visitor<'de> for ValueReader {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Value, A::Error> {
-        DocumentReader {
-            levels_left: self.levels_left,
-        }
-        .visit_map(map)
-        .map(Value::Object)
+        DocumentReader { levels_left: self.levels_left }.visit_map(map).map(Value::Object)
     }
 }
 
@@ -150,16 +137,11 @@ impl<'de> Visitor<'de> for DocumentReader {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Document, A::Error> {
-        let inner = ValueReader {
-            levels_left: self.levels_left,
-        }
-        .enter()?;
+        let inner = ValueReader { levels_left: self.levels_left }.enter()?;
         let mut document = Document::new();
         while let Some(name) = map.next_key::<String>()? {
             if document.contains_key(&name) {
-                return Err(A::Error::custom(format_args!(
-                    "field `{name}` appears twice"
-                )));
+                return Err(A::Error::custom(format_args!("field `{name}` appears twice")));
             }
             document.insert(name, map.next_value_seed(inner)?);
         }

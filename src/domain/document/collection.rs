@@ -31,16 +31,13 @@ impl CollectionName {
     /// The text does not match `[A-Za-z][A-Za-z0-9_-]{0,63}`.
     pub fn parse(name: &str) -> Result<Self, InvalidName> {
         let starts_well = name.starts_with(|first: char| first.is_ascii_alphabetic());
-        let goes_on_well = name
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
+        let goes_on_well =
+            name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-');
         if starts_well && goes_on_well && name.len() <= MAX_LENGTH {
             return Ok(Self(name.into()));
         }
         // A name may be as long as a request; the message quotes its beginning.
-        Err(InvalidName {
-            name: name.chars().take(MAX_LENGTH).collect(),
-        })
+        Err(InvalidName { name: name.chars().take(MAX_LENGTH).collect() })
     }
 
     /// The name as text.

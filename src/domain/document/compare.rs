@@ -45,9 +45,7 @@ impl Value {
                 first_difference(a.iter().zip(b).map(|(a, b)| a.compare_representation(b)))
             }
             (Self::Object(a), Self::Object(b)) => first_difference(
-                a.iter()
-                    .zip(b.iter())
-                    .map(|((_, a), (_, b))| a.compare_representation(b)),
+                a.iter().zip(b.iter()).map(|((_, a), (_, b))| a.compare_representation(b)),
             ),
             _ => Ordering::Equal,
         }
@@ -69,15 +67,10 @@ impl Document {
     /// The total order of documents: field by field in order, each by type, then name, then value;
     /// of two documents that agree as far as one goes, the shorter comes first.
     pub fn compare(&self, other: &Document) -> Ordering {
-        let fields = self
-            .iter()
-            .zip(other.iter())
-            .map(|((name, value), (other_name, other))| {
-                let by_type = value.type_rank().cmp(&other.type_rank());
-                by_type
-                    .then_with(|| name.cmp(other_name))
-                    .then_with(|| value.compare(other))
-            });
+        let fields = self.iter().zip(other.iter()).map(|((name, value), (other_name, other))| {
+            let by_type = value.type_rank().cmp(&other.type_rank());
+            by_type.then_with(|| name.cmp(other_name)).then_with(|| value.compare(other))
+        });
         first_difference(fields).then_with(|| self.len().cmp(&other.len()))
     }
 }
@@ -88,14 +81,11 @@ fn compare_elements(a: &[Value], b: &[Value]) -> Ordering {
 }
 
 fn first_difference(mut orders: impl Iterator<Item = Ordering>) -> Ordering {
-    orders
-        .find(|order| order.is_ne())
-        .unwrap_or(Ordering::Equal)
+    orders.find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
 }
 
 fn double_to_double(a: f64, b: f64) -> Ordering {
-    a.partial_cmp(&b)
-        .unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
+    a.partial_cmp(&b).unwrap_or_else(|| b.is_nan().cmp(&a.is_nan()))
 }
 
 /// Compares without casting the integer, which would round it beyond 2^53.
@@ -109,9 +99,5 @@ fn integer_to_double(integer: i64, double: f64) -> Ordering {
     }
     let below = double.floor();
     let by_whole_part = integer.cmp(&(below as i64));
-    by_whole_part.then(if double > below {
-        Ordering::Less
-    } else {
-        Ordering::Equal
-    })
+    by_whole_part.then(if double > below { Ordering::Less } else { Ordering::Equal })
 }

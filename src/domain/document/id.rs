@@ -66,9 +66,7 @@ impl TryFrom<&Value> for DocumentId {
         match value {
             Value::Integer(number) => Ok(Self::Integer(*number)),
             Value::String(text) => Ok(Self::String(text.clone())),
-            other => Err(InvalidId {
-                holds: other.type_name(),
-            }),
+            other => Err(InvalidId { holds: other.type_name() }),
         }
     }
 }

@@ -38,15 +38,8 @@ impl From<serde_json::Error> for InvalidJson {
         let (line, column) = (error.line(), error.column());
         let text = error.to_string();
         let place = format!(" at line {line} column {column}");
-        let reason = text
-            .strip_suffix(place.as_str())
-            .unwrap_or(&text)
-            .to_owned();
-        Self {
-            reason,
-            line,
-            column,
-        }
+        let reason = text.strip_suffix(place.as_str()).unwrap_or(&text).to_owned();
+        Self { reason, line, column }
     }
 }
 
@@ -107,11 +100,7 @@ fn end_of_string(bytes: &[u8], mut position: usize) -> usize {
 
 fn end_of_number(bytes: &[u8], start: usize) -> usize {
     let is_part = |byte: &u8| byte.is_ascii_digit() || b"+-.eE".contains(byte);
-    let length = bytes
-        .iter()
-        .skip(start)
-        .take_while(|byte| is_part(byte))
-        .count();
+    let length = bytes.iter().skip(start).take_while(|byte| is_part(byte)).count();
     start + length
 }
 
@@ -125,14 +114,10 @@ fn as_oversized_integer(literal: &[u8]) -> Option<&str> {
 
 fn oversized_integer(bytes: &[u8], start: usize, literal: &str) -> InvalidJson {
     let before = bytes.get(..start).unwrap_or_default();
-    let line_start = before
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .map_or(0, |newline| newline + 1);
+    let line_start =
+        before.iter().rposition(|byte| *byte == b'\n').map_or(0, |newline| newline + 1);
     // A literal may be as long as a request; the message quotes its beginning.
-    let quoted = literal
-        .get(..40)
-        .map_or(literal.to_owned(), |beginning| format!("{beginning}…"));
+    let quoted = literal.get(..40).map_or(literal.to_owned(), |beginning| format!("{beginning}…"));
     InvalidJson {
         reason: format!("integer {quoted} is outside the 64-bit signed range"),
         line: before.iter().filter(|byte| **byte == b'\n').count() + 1,

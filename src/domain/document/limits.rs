@@ -62,10 +62,7 @@ impl InvalidDocument {
 
 impl From<InvalidReason> for InvalidDocument {
     fn from(reason: InvalidReason) -> Self {
-        Self {
-            path: String::new(),
-            reason,
-        }
+        Self { path: String::new(), reason }
     }
 }
 
@@ -139,9 +136,7 @@ fn check_name(name: &str) -> Result<(), InvalidReason> {
 
 pub(super) fn document_size(document: &Document) -> usize {
     // Braces, and for each field quotes, a colon and a comma.
-    let fields = document
-        .iter()
-        .map(|(name, value)| name.len() + 4 + value_size(value));
+    let fields = document.iter().map(|(name, value)| name.len() + 4 + value_size(value));
     2 + fields.sum::<usize>()
 }
 

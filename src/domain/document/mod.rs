@@ -72,9 +72,7 @@ impl Document {
 
     /// The fields in their order.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &Value)> + DoubleEndedIterator {
-        self.fields
-            .iter()
-            .map(|(name, value)| (name.as_str(), value))
+        self.fields.iter().map(|(name, value)| (name.as_str(), value))
     }
 
     /// The names of the fields in their order.
@@ -133,9 +131,7 @@ impl PartialEq for Document {
 
 impl FromIterator<(String, Value)> for Document {
     fn from_iter<I: IntoIterator<Item = (String, Value)>>(fields: I) -> Self {
-        Self {
-            fields: fields.into_iter().collect(),
-        }
+        Self { fields: fields.into_iter().collect() }
     }
 }
 

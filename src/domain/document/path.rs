@@ -50,24 +50,15 @@ impl FieldPath {
                 return Err(InvalidPath::EmptyPart(text.to_owned()));
             }
             if part.starts_with('$') {
-                return Err(InvalidPath::Operator {
-                    path: text.to_owned(),
-                    part: part.to_owned(),
-                });
+                return Err(InvalidPath::Operator { path: text.to_owned(), part: part.to_owned() });
             }
         }
-        Ok(Self {
-            text: text.to_owned(),
-            parts: text.split('.').map(str::to_owned).collect(),
-        })
+        Ok(Self { text: text.to_owned(), parts: text.split('.').map(str::to_owned).collect() })
     }
 
     /// The path of a field of the document itself, whose name is known to be valid.
     pub(crate) fn from_name(name: &str) -> Self {
-        Self {
-            text: name.to_owned(),
-            parts: vec![name.to_owned()],
-        }
+        Self { text: name.to_owned(), parts: vec![name.to_owned()] }
     }
 
     /// The whole path as text.

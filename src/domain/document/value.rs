@@ -177,11 +177,6 @@ impl From<&Value> for serde_json::Value {
 
 impl From<&Document> for serde_json::Value {
     fn from(document: &Document) -> Self {
-        Self::Object(
-            document
-                .iter()
-                .map(|(name, value)| (name.to_owned(), value.into()))
-                .collect(),
-        )
+        Self::Object(document.iter().map(|(name, value)| (name.to_owned(), value.into())).collect())
     }
 }

@@ -76,9 +76,9 @@ impl Predicate {
 impl ElementMatch {
     fn holds(&self, element: &Value) -> bool {
         match (self, element) {
-            (Self::Value(predicates), _) => predicates
-                .iter()
-                .all(|each| each.holds_for_one(Some(element))),
+            (Self::Value(predicates), _) => {
+                predicates.iter().all(|each| each.holds_for_one(Some(element)))
+            }
             (Self::Object(expression), Value::Object(document)) => expression.matches(document),
             (Self::Object(expression), Value::Array(inner)) => expression.holds(Root::Array(inner)),
             (Self::Object(_), _) => false,

@@ -38,28 +38,19 @@ impl Filter {
     /// can hold, or too many levels.
     pub fn parse(source: &Value) -> Result<Self, InvalidFilter> {
         let expression = parse::parse(source)?;
-        Ok(Self {
-            source: source.clone(),
-            expression,
-        })
+        Ok(Self { source: source.clone(), expression })
     }
 
     /// The filter that every document matches.
     pub fn all() -> Self {
-        Self {
-            source: Value::Object(Document::new()),
-            expression: Expression::And(Vec::new()),
-        }
+        Self { source: Value::Object(Document::new()), expression: Expression::And(Vec::new()) }
     }
 
     /// The filter that only the document with that `_id` matches.
     pub fn by_id(id: DocumentId) -> Self {
         let value = Value::from(id);
         let source = Document::from_iter([("_id".to_owned(), value.clone())]);
-        Self {
-            source: source.into(),
-            expression: Expression::id_equals(value),
-        }
+        Self { source: source.into(), expression: Expression::id_equals(value) }
     }
 
     /// Whether a document is one of those that the filter is about.

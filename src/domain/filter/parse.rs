@@ -63,10 +63,7 @@ impl std::error::Error for InvalidFilter {}
 
 impl<P: Into<FilterProblem>> From<P> for InvalidFilter {
     fn from(problem: P) -> Self {
-        Self {
-            place: String::new(),
-            problem: problem.into(),
-        }
+        Self { place: String::new(), problem: problem.into() }
     }
 }
 
@@ -102,10 +99,7 @@ pub(crate) fn parse_operators(operators: &Document) -> Result<Vec<Predicate>, In
 
 /// Whether an object is made of operators that apply to one value, as its first name tells.
 pub(crate) fn is_operators(document: &Document) -> bool {
-    document
-        .keys()
-        .next()
-        .is_some_and(|name| name.starts_with('$'))
+    document.keys().next().is_some_and(|name| name.starts_with('$'))
 }
 
 fn parse_expression(source: &Value) -> Result<Expression, InvalidFilter> {
@@ -140,11 +134,7 @@ fn parse_list(operator: &'static str, operand: &Value) -> Result<Vec<Expression>
         Value::Array(conditions) if !conditions.is_empty() => conditions,
         Value::Array(_) => return Err(misuse(operator, "an array of conditions", "an empty one")),
         other => {
-            return Err(misuse(
-                operator,
-                "an array of conditions",
-                other.type_name(),
-            ));
+            return Err(misuse(operator, "an array of conditions", other.type_name()));
         }
     };
     let parse_one = |(index, condition): (usize, &Value)| {
@@ -160,9 +150,7 @@ fn parse_field(name: &str, condition: &Value) -> Result<Expression, InvalidFilte
         value => vec![Predicate::Eq(literal(value)?)],
     };
     let of_path = |predicate| Expression::field(path.clone(), predicate);
-    Ok(Expression::all_of(
-        predicates.into_iter().map(of_path).collect(),
-    ))
+    Ok(Expression::all_of(predicates.into_iter().map(of_path).collect()))
 }
 
 fn parse_operator(name: &str, operand: &Value) -> Result<Predicate, InvalidFilter> {
@@ -207,50 +195,30 @@ fn parse_all(operand: &Value) -> Result<Predicate, InvalidFilter> {
     let Value::Array(required) = operand else {
         return Err(misuse("$all", "an array", operand.type_name()));
     };
-    let is_element_match = |value: &Value| {
-        value
-            .as_document()
-            .is_some_and(|it| it.contains_key("$elemMatch"))
-    };
+    let is_element_match =
+        |value: &Value| value.as_document().is_some_and(|it| it.contains_key("$elemMatch"));
     if !required.iter().any(is_element_match) {
         return Ok(Predicate::All(
-            literals("$all", operand)?
-                .into_iter()
-                .map(Predicate::Eq)
-                .collect(),
+            literals("$all", operand)?.into_iter().map(Predicate::Eq).collect(),
         ));
     }
     let parse_one = |(index, value): (usize, &Value)| match value {
         Value::Object(operators) if operators.len() == 1 && is_element_match(value) => {
-            parse_operator(
-                "$elemMatch",
-                operators.get("$elemMatch").unwrap_or(&Value::Null),
-            )
-            .map_err(|error| error.within(&format!("[{index}].$elemMatch")))
+            parse_operator("$elemMatch", operators.get("$elemMatch").unwrap_or(&Value::Null))
+                .map_err(|error| error.within(&format!("[{index}].$elemMatch")))
         }
-        _ => Err(misuse(
-            "$all",
-            "either values or only `$elemMatch` conditions",
-            "both",
-        )),
+        _ => Err(misuse("$all", "either values or only `$elemMatch` conditions", "both")),
     };
-    required
-        .iter()
-        .enumerate()
-        .map(parse_one)
-        .collect::<Result<_, _>>()
-        .map(Predicate::All)
+    required.iter().enumerate().map(parse_one).collect::<Result<_, _>>().map(Predicate::All)
 }
 
 fn parse_size(operand: &Value) -> Result<Predicate, InvalidFilter> {
-    operand
-        .as_integer()
-        .and_then(|size| u64::try_from(size).ok())
-        .map(Predicate::Size)
-        .ok_or_else(|| match operand {
+    operand.as_integer().and_then(|size| u64::try_from(size).ok()).map(Predicate::Size).ok_or_else(
+        || match operand {
             Value::Integer(_) => misuse("$size", "a whole number from 0", "a negative one"),
             other => misuse("$size", "a whole number from 0", other.type_name()),
-        })
+        },
+    )
 }
 
 /// Operators such as `$gt` make a condition on the element itself; names and `$and`, `$or`, `$nor`
@@ -284,12 +252,7 @@ fn literal(value: &Value) -> Result<Value, InvalidFilter> {
 }
 
 fn misuse(operator: &'static str, needs: &'static str, holds: &'static str) -> InvalidFilter {
-    FilterProblem::Operand {
-        operator,
-        needs,
-        holds,
-    }
-    .into()
+    FilterProblem::Operand { operator, needs, holds }.into()
 }
 
 fn quoted(name: &str) -> String {

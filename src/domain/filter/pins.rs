@@ -51,16 +51,10 @@ pub(super) fn equality_fields(
     for (index, (second, _)) in fields.iter().enumerate() {
         let clashes = |first: &FieldPath| first.covers(second) || second.covers(first);
         if let Some((first, _)) = fields.iter().take(index).find(|(first, _)| clashes(first)) {
-            return Err(AmbiguousFields {
-                first: first.to_string(),
-                second: second.to_string(),
-            });
+            return Err(AmbiguousFields { first: first.to_string(), second: second.to_string() });
         }
     }
-    Ok(fields
-        .into_iter()
-        .map(|(path, value)| (path.clone(), as_stored(path, value)))
-        .collect())
+    Ok(fields.into_iter().map(|(path, value)| (path.clone(), as_stored(path, value))).collect())
 }
 
 /// The server's rule: equalities, also below `$and`, and what is one after simplification, namely
@@ -75,22 +69,13 @@ fn collect_equalities<'a>(
                 collect_equalities(each, fields);
             }
         }
-        Expression::Field {
-            path,
-            predicate: Predicate::Eq(value),
-        } => fields.push((path, value)),
-        Expression::Field {
-            path,
-            predicate: Predicate::In(values),
-        } => {
+        Expression::Field { path, predicate: Predicate::Eq(value) } => fields.push((path, value)),
+        Expression::Field { path, predicate: Predicate::In(values) } => {
             if let [value] = values.as_slice() {
                 fields.push((path, value));
             }
         }
-        Expression::Field {
-            path,
-            predicate: Predicate::All(required),
-        } => {
+        Expression::Field { path, predicate: Predicate::All(required) } => {
             let equalities = required.iter().filter_map(|each| match each {
                 Predicate::Eq(value) => Some((path, value)),
                 _ => None,
@@ -103,10 +88,6 @@ fn collect_equalities<'a>(
 
 /// A filter may write the key 1 as 1.0; stored it is an integer.
 fn as_stored(path: &FieldPath, value: &Value) -> Value {
-    let id = if path.as_str() == ID_FIELD {
-        as_id(value)
-    } else {
-        None
-    };
+    let id = if path.as_str() == ID_FIELD { as_id(value) } else { None };
     id.map_or_else(|| value.clone(), Value::from)
 }

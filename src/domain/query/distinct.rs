@@ -28,9 +28,8 @@ fn collect<'a>(current: Option<&'a Value>, path: &str, values: &mut Vec<&'a Valu
     match current {
         Some(Value::Object(document)) => collect_in_document(document, path, values),
         Some(Value::Array(elements)) => {
-            let (next, rest) = path
-                .split_once('.')
-                .map_or((path, None), |(next, rest)| (next, Some(rest)));
+            let (next, rest) =
+                path.split_once('.').map_or((path, None), |(next, rest)| (next, Some(rest)));
             match (array_index(next), rest) {
                 (Some(index), None) => {
                     values.extend(elements.get(index).into_iter().flat_map(unwound));

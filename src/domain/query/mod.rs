@@ -98,10 +98,8 @@ fn check_paths<'a>(
     paths: impl Iterator<Item = &'a String>,
 ) -> Result<(), InvalidQuery> {
     for (index, path) in paths.enumerate() {
-        FieldPath::parse(path).map_err(|problem| InvalidQuery {
-            place: format!("{what}[{index}]"),
-            problem,
-        })?;
+        FieldPath::parse(path)
+            .map_err(|problem| InvalidQuery { place: format!("{what}[{index}]"), problem })?;
     }
     Ok(())
 }

@@ -29,14 +29,8 @@ pub fn compare_by(sort: &[(String, SortOrder)], a: &Document, b: &Document) -> O
 
 impl<'a> Keys<'a> {
     pub(super) fn of(sort: &[(String, SortOrder)], document: &'a Document) -> Self {
-        let keys = sort
-            .iter()
-            .map(|(path, order)| key(document, path, *order))
-            .collect();
-        Self {
-            keys,
-            id: document.get(ID_FIELD).unwrap_or(&Value::Null),
-        }
+        let keys = sort.iter().map(|(path, order)| key(document, path, *order)).collect();
+        Self { keys, id: document.get(ID_FIELD).unwrap_or(&Value::Null) }
     }
 
     pub(super) fn compare(&self, other: &Self, sort: &[(String, SortOrder)]) -> Ordering {
@@ -109,6 +103,5 @@ fn visit_elements<'a>(elements: &'a [Value], path: &str, found: &mut dyn FnMut(K
 }
 
 fn split(path: &str) -> (&str, Option<&str>) {
-    path.split_once('.')
-        .map_or((path, None), |(first, rest)| (first, Some(rest)))
+    path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)))
 }

@@ -21,11 +21,7 @@ fn project_fields(document: &Document, wanted: &[&str]) -> Document {
                 .iter()
                 .filter_map(|path| path.strip_prefix(name)?.strip_prefix('.'))
                 .collect();
-            if within.is_empty() {
-                None
-            } else {
-                project_value(value, &within)
-            }
+            if within.is_empty() { None } else { project_value(value, &within) }
         };
         projected.map(|value| (name.to_owned(), value))
     };
@@ -36,9 +32,7 @@ fn project_value(value: &Value, wanted: &[&str]) -> Option<Value> {
     match value {
         Value::Object(document) => Some(Value::Object(project_fields(document, wanted))),
         Value::Array(elements) => {
-            let projected = elements
-                .iter()
-                .filter_map(|element| project_value(element, wanted));
+            let projected = elements.iter().filter_map(|element| project_value(element, wanted));
             Some(Value::Array(projected.collect()))
         }
         _ => None,

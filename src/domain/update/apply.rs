@@ -6,14 +6,8 @@ use crate::domain::document::{Document, Value, array_index};
 
 /// Why an operation cannot be carried out, before the path is known to the error.
 enum Stop {
-    Refused {
-        refusal: Refusal,
-        holds: &'static str,
-    },
-    Blocked {
-        part: String,
-        holds: &'static str,
-    },
+    Refused { refusal: Refusal, holds: &'static str },
+    Blocked { part: String, holds: &'static str },
     TooFarBehind,
 }
 
@@ -23,19 +17,12 @@ pub(super) fn apply(document: &mut Document, operation: &Operation) -> Result<()
     in_document(document, path.parts(), modifier).map_err(|stop| {
         let (path, operator) = (path.to_string(), modifier.name());
         match stop {
-            Stop::Refused {
-                refusal: Refusal::WrongType { needs },
-                holds,
-            } => UpdateError::WrongType {
-                operator,
-                needs,
-                path,
-                holds,
-            },
-            Stop::Refused {
-                refusal: Refusal::OutOfRange,
-                ..
-            } => UpdateError::OutOfRange { operator, path },
+            Stop::Refused { refusal: Refusal::WrongType { needs }, holds } => {
+                UpdateError::WrongType { operator, needs, path, holds }
+            }
+            Stop::Refused { refusal: Refusal::OutOfRange, .. } => {
+                UpdateError::OutOfRange { operator, path }
+            }
             Stop::Blocked { part, holds } => UpdateError::Blocked { path, part, holds },
             Stop::TooFarBehind => UpdateError::TooFarBehind { path },
         }
@@ -103,10 +90,7 @@ fn in_array(elements: &mut Vec<Value>, path: &[String], modifier: &Modifier) -> 
 
 fn modify(value: &mut Value, modifier: &Modifier) -> Result<Outcome, Stop> {
     // A refused value is left as it was, so its type may be asked for afterwards.
-    modifier.modify(value).map_err(|refusal| Stop::Refused {
-        refusal,
-        holds: value.type_name(),
-    })
+    modifier.modify(value).map_err(|refusal| Stop::Refused { refusal, holds: value.type_name() })
 }
 
 fn blocked(holds: &'static str, path: &[String], modifier: &Modifier) -> Result<(), Stop> {
@@ -119,7 +103,7 @@ fn blocked(holds: &'static str, path: &[String], modifier: &Modifier) -> Result<
 
 /// The value within an object for each part of the path: `b.c` makes `{b: {c: value}}`.
 fn wrap(path: &[String], value: Value) -> Value {
-    path.iter().rev().fold(value, |inner, name| {
-        Value::Object(Document::from_iter([(name.clone(), inner)]))
-    })
+    path.iter()
+        .rev()
+        .fold(value, |inner, name| Value::Object(Document::from_iter([(name.clone(), inner)])))
 }

@@ -75,10 +75,7 @@ impl std::error::Error for InvalidUpdate {}
 
 impl<P: Into<UpdateProblem>> From<P> for InvalidUpdate {
     fn from(problem: P) -> Self {
-        Self {
-            place: String::new(),
-            problem: problem.into(),
-        }
+        Self { place: String::new(), problem: problem.into() }
     }
 }
 

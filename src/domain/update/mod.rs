@@ -47,10 +47,7 @@ impl Update {
     /// no document can hold, or two changes of one field.
     pub fn parse(source: &Value) -> Result<Self, InvalidUpdate> {
         let operations = parse::parse(source)?;
-        Ok(Self {
-            source: source.clone(),
-            operations,
-        })
+        Ok(Self { source: source.clone(), operations })
     }
 
     /// The document after the update. It equals the old one when there was nothing to change.
@@ -76,10 +73,7 @@ impl Update {
     pub fn upsert(&self, filter: &Filter, fresh_id: DocumentId) -> Result<Document, UpdateError> {
         let mut document = Document::new();
         for (path, value) in filter.equality_fields()? {
-            let operation = Operation {
-                path,
-                modifier: Modifier::Set(value),
-            };
+            let operation = Operation { path, modifier: Modifier::Set(value) };
             apply::apply(&mut document, &operation)?;
         }
         // An update that sets a part of an absent key cannot make a valid one, so that adding the

@@ -123,9 +123,9 @@ impl Condition {
     fn holds(&self, element: &Value) -> bool {
         match self {
             Self::Equals(value) => element.equals(value),
-            Self::Matches(filter) => element
-                .as_document()
-                .is_some_and(|document: &Document| filter.matches(document)),
+            Self::Matches(filter) => {
+                element.as_document().is_some_and(|document: &Document| filter.matches(document))
+            }
             Self::Satisfies(predicates) => {
                 predicates.iter().all(|each| each.matches_value(element))
             }
@@ -141,19 +141,13 @@ fn calculate(
     of_doubles: fn(f64, f64) -> f64,
 ) -> Result<Value, Refusal> {
     if let (Value::Integer(a), Value::Integer(b)) = (current, operand) {
-        return of_integers(*a, *b)
-            .map(Value::Integer)
-            .ok_or(Refusal::OutOfRange);
+        return of_integers(*a, *b).map(Value::Integer).ok_or(Refusal::OutOfRange);
     }
     let needs_number = Refusal::WrongType { needs: "a number" };
     let a = as_double(current).ok_or(needs_number)?;
     let b = as_double(operand).ok_or(needs_number)?;
     let result = of_doubles(a, b);
-    if result.is_finite() {
-        Ok(Value::Double(result))
-    } else {
-        Err(Refusal::OutOfRange)
-    }
+    if result.is_finite() { Ok(Value::Double(result)) } else { Err(Refusal::OutOfRange) }
 }
 
 fn as_double(value: &Value) -> Option<f64> {

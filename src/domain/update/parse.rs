@@ -134,10 +134,7 @@ fn each(operand: &Value) -> Result<Vec<Value>, InvalidUpdate> {
 
 fn distinct(values: Vec<Value>) -> Vec<Value> {
     values.into_iter().fold(Vec::new(), |mut distinct, value| {
-        if !distinct
-            .iter()
-            .any(|earlier: &Value| earlier.equals(&value))
-        {
+        if !distinct.iter().any(|earlier: &Value| earlier.equals(&value)) {
             distinct.push(value);
         }
         distinct

@@ -1,0 +1,134 @@
+//! Remembers what recent requests came to, so that a repetition is answered and not repeated.
+//!
+//! Fed by the log alone, so every worker remembers the same.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::domain::ids::{Offset, RequestId};
+use crate::domain::log::Entry;
+use crate::domain::outcome::Outcome;
+
+/// What a request came to, and where that stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// The offset of the record.
+    pub offset: Offset,
+    /// The outcome in it.
+    pub outcome: Outcome,
+}
+
+/// How much a window remembers. The oldest records are forgotten first, whole.
+#[derive(Clone, Copy, Debug)]
+pub struct WindowLimits {
+    /// Records with at least one entry.
+    pub records: usize,
+    /// Requests.
+    pub requests: usize,
+    /// Bytes of documents in outcomes, about.
+    pub bytes: usize,
+}
+
+impl Default for WindowLimits {
+    fn default() -> Self {
+        Self { records: DuplicateWindow::RECORDS as usize, requests: 400_000, bytes: 64 << 20 }
+    }
+}
+
+/// The outcomes of the most recent requests.
+#[derive(Debug)]
+pub struct DuplicateWindow {
+    limits: WindowLimits,
+    floor: Offset,
+    outcomes: HashMap<RequestId, Recorded>,
+    records: VecDeque<(Offset, Vec<RequestId>)>,
+    bytes: usize,
+}
+
+impl DuplicateWindow {
+    /// How many offsets before its own position a worker starts to read after a restart, to
+    /// fill its window.
+    pub const RECORDS: u64 = 50_000;
+
+    /// An empty window that will be fed every record from `floor` on.
+    #[must_use]
+    pub fn starting_at(floor: Offset) -> Self {
+        Self::with_limits(floor, WindowLimits::default())
+    }
+
+    /// The same with other limits.
+    #[must_use]
+    pub fn with_limits(floor: Offset, limits: WindowLimits) -> Self {
+        Self { limits, floor, outcomes: HashMap::new(), records: VecDeque::new(), bytes: 0 }
+    }
+
+    /// Every request that was recorded at this offset or later is remembered.
+    #[must_use]
+    pub const fn floor(&self) -> Offset {
+        self.floor
+    }
+
+    /// What this request came to, if it was recorded lately.
+    #[must_use]
+    pub fn find(&self, id: &RequestId) -> Option<&Recorded> {
+        self.outcomes.get(id)
+    }
+
+    /// How many requests are remembered.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.outcomes.len()
+    }
+
+    /// Nothing is remembered.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.outcomes.is_empty()
+    }
+
+    /// Takes in the entries of an admitted batch.
+    pub fn record(&mut self, offset: Offset, entries: &[Entry]) {
+        if entries.is_empty() {
+            return;
+        }
+        for entry in entries {
+            self.bytes += weight(&entry.outcome);
+            let recorded = Recorded { offset, outcome: entry.outcome.clone() };
+            self.outcomes.insert(entry.request_id.clone(), recorded);
+        }
+        let ids = entries.iter().map(|entry| entry.request_id.clone()).collect();
+        self.records.push_back((offset, ids));
+        while self.is_overfull() {
+            self.forget_oldest();
+        }
+    }
+
+    fn is_overfull(&self) -> bool {
+        self.records.len() > self.limits.records
+            || self.outcomes.len() > self.limits.requests
+            || self.bytes > self.limits.bytes
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some((offset, ids)) = self.records.pop_front() else {
+            return;
+        };
+        self.floor = offset.next();
+        for id in ids {
+            if let Some(recorded) = self.outcomes.remove(&id) {
+                self.bytes -= weight(&recorded.outcome);
+            }
+        }
+    }
+}
+
+/// The bytes of the documents in an outcome, about.
+fn weight(outcome: &Outcome) -> usize {
+    match outcome {
+        Outcome::Updated { documents, .. } => {
+            documents.iter().map(crate::domain::document::Document::encoded_size).sum()
+        }
+        Outcome::Inserted { ids } => ids.len() * 40,
+        Outcome::Batch { results } => results.iter().map(weight).sum(),
+        _ => 0,
+    }
+}
