@@ -63,6 +63,30 @@ impl Value {
     }
 }
 
+/// A value that sorts and is found by [`Value::compare`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ordered<'a>(pub(crate) &'a Value);
+
+impl Ord for Ordered<'_> {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.0.compare(other.0)
+    }
+}
+
+impl PartialOrd for Ordered<'_> {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Ordered<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.equals(other.0)
+    }
+}
+
+impl Eq for Ordered<'_> {}
+
 impl Document {
     /// The total order of documents: field by field in order, each by type, then name, then value;
     /// of two documents that agree as far as one goes, the shorter comes first.

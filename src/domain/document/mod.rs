@@ -24,6 +24,7 @@ pub use limits::{InvalidDocument, InvalidReason, MAX_DEPTH, MAX_DOCUMENT_BYTES};
 pub use path::{FieldPath, InvalidPath};
 pub use value::Value;
 
+pub(crate) use compare::Ordered;
 pub(crate) use limits::validate_value;
 pub(crate) use path::array_index;
 

@@ -4,6 +4,10 @@ use std::fmt;
 
 use super::MAX_DEPTH;
 
+/// How many parts of a path may be numbers. Each may name a field or an element, so that without a
+/// bound a crafted path and document would take exponential time.
+const MAX_INDEXES: usize = 16;
+
 /// A path such as `a.b.0`: parts between dots, each the name of a field or an index of an array.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FieldPath {
@@ -31,6 +35,9 @@ pub enum InvalidPath {
     /// The path goes deeper than a document may.
     #[error("a path has more than {MAX_DEPTH} parts")]
     TooDeep,
+    /// Too many parts of the path are numbers.
+    #[error("a path has more than {MAX_INDEXES} numeric parts")]
+    TooManyIndexes,
 }
 
 impl FieldPath {
@@ -41,6 +48,9 @@ impl FieldPath {
     pub fn parse(text: &str) -> Result<Self, InvalidPath> {
         if text.split('.').take(MAX_DEPTH + 1).count() > MAX_DEPTH {
             return Err(InvalidPath::TooDeep);
+        }
+        if text.split('.').filter(|part| array_index(part).is_some()).count() > MAX_INDEXES {
+            return Err(InvalidPath::TooManyIndexes);
         }
         if text.contains('\0') {
             return Err(InvalidPath::Nul);

@@ -38,9 +38,9 @@ pub enum Predicate {
     Lt(Value),
     /// Less or equal, and of a comparable type; null also holds for a missing field.
     Lte(Value),
-    /// Equal to one of these.
+    /// Equal to one of these, which are in order and each once.
     In(Vec<Value>),
-    /// Nothing there is equal to one of these.
+    /// Nothing there is equal to one of these, which are in order and each once.
     Nin(Vec<Value>),
     /// There is a value, or with `false` there is none.
     Exists(bool),

@@ -98,7 +98,8 @@ fn is_equal(found: Option<&Value>, operand: &Value) -> bool {
 }
 
 fn is_in(found: Option<&Value>, list: &[Value]) -> bool {
-    list.iter().any(|operand| is_equal(found, operand))
+    let value = found.unwrap_or(&Value::Null);
+    list.binary_search_by(|operand| operand.compare(value)).is_ok()
 }
 
 /// Compares within one type only; a missing field counts as null.

@@ -20,7 +20,7 @@ use super::document::{Document, DocumentId, Value};
 
 pub use expression::{ElementMatch, Expression, Predicate};
 pub use parse::{FilterProblem, InvalidFilter};
-pub(crate) use parse::{is_operators, parse_operators};
+pub(crate) use parse::{applies_to_value, parse_operators};
 pub use pins::AmbiguousFields;
 
 /// A valid filter. Serialises as the JSON that it was parsed from.

@@ -97,9 +97,15 @@ pub(crate) fn parse_operators(operators: &Document) -> Result<Vec<Predicate>, In
     Ok(predicates)
 }
 
-/// Whether an object is made of operators that apply to one value, as its first name tells.
-pub(crate) fn is_operators(document: &Document) -> bool {
-    document.keys().next().is_some_and(|name| name.starts_with('$'))
+/// Whether an object is a condition on one value, such as `{"$gt": 5}`, rather than one on the
+/// fields of an object. `$and`, `$or` and `$nor` combine conditions of the latter kind.
+pub(crate) fn applies_to_value(condition: &Document) -> bool {
+    let is_logical = |name: &str| matches!(name, "$and" | "$or" | "$nor");
+    is_operators(condition) && !condition.keys().next().is_some_and(is_logical)
+}
+
+fn is_operators(condition: &Document) -> bool {
+    condition.keys().next().is_some_and(|name| name.starts_with('$'))
 }
 
 fn parse_expression(source: &Value) -> Result<Expression, InvalidFilter> {
@@ -161,8 +167,8 @@ fn parse_operator(name: &str, operand: &Value) -> Result<Predicate, InvalidFilte
         "$gte" => Predicate::Gte(literal(operand)?),
         "$lt" => Predicate::Lt(literal(operand)?),
         "$lte" => Predicate::Lte(literal(operand)?),
-        "$in" => Predicate::In(literals("$in", operand)?),
-        "$nin" => Predicate::Nin(literals("$nin", operand)?),
+        "$in" => Predicate::In(sorted(literals("$in", operand)?)),
+        "$nin" => Predicate::Nin(sorted(literals("$nin", operand)?)),
         "$exists" => Predicate::Exists(is_true(operand)),
         "$not" => parse_not(operand)?,
         "$all" => parse_all(operand)?,
@@ -221,14 +227,11 @@ fn parse_size(operand: &Value) -> Result<Predicate, InvalidFilter> {
     )
 }
 
-/// Operators such as `$gt` make a condition on the element itself; names and `$and`, `$or`, `$nor`
-/// make one on the element as an object.
 fn parse_element_match(operand: &Value) -> Result<ElementMatch, InvalidFilter> {
     let Value::Object(condition) = operand else {
         return Err(misuse("$elemMatch", "an object", operand.type_name()));
     };
-    let is_logical = |name: &str| matches!(name, "$and" | "$or" | "$nor");
-    if is_operators(condition) && !condition.keys().next().is_some_and(is_logical) {
+    if applies_to_value(condition) {
         return parse_operators(condition).map(ElementMatch::Value);
     }
     parse_expression(operand).map(|expression| ElementMatch::Object(Box::new(expression)))
@@ -242,6 +245,13 @@ fn literals(operator: &'static str, operand: &Value) -> Result<Vec<Value>, Inval
         literal(value).map_err(|error| error.within(&format!("[{index}]")))
     };
     values.iter().enumerate().map(parse_one).collect()
+}
+
+/// Long lists are searched by halves.
+fn sorted(mut values: Vec<Value>) -> Vec<Value> {
+    values.sort_by(Value::compare);
+    values.dedup_by(|later, earlier| later.equals(earlier));
+    values
 }
 
 /// A value to compare with. A `$name` in it is a misplaced operator more often than a name, and no

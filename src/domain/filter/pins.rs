@@ -10,9 +10,9 @@ use crate::domain::document::{DocumentId, FieldPath, ID_FIELD, Value};
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the filter fixes `{first}` and `{second}`: an upsert cannot set both")]
 pub struct AmbiguousFields {
-    /// The path that came first.
+    /// The path that sorts first.
     pub first: String,
-    /// The path that is the same, or contains the first, or lies within it.
+    /// The same path, or one within it.
     pub second: String,
 }
 
@@ -48,10 +48,15 @@ pub(super) fn equality_fields(
 ) -> Result<Vec<(FieldPath, Value)>, AmbiguousFields> {
     let mut fields = Vec::new();
     collect_equalities(expression, &mut fields);
-    for (index, (second, _)) in fields.iter().enumerate() {
-        let clashes = |first: &FieldPath| first.covers(second) || second.covers(first);
-        if let Some((first, _)) = fields.iter().take(index).find(|(first, _)| clashes(first)) {
-            return Err(AmbiguousFields { first: first.to_string(), second: second.to_string() });
+    let mut paths: Vec<&FieldPath> = fields.iter().map(|(path, _)| *path).collect();
+    // Sorted part by part, a path stands right before those that it covers.
+    paths.sort_by(|a, b| a.parts().cmp(b.parts()));
+    for pair in paths.windows(2) {
+        if let [first, second] = pair
+            && first.covers(second)
+        {
+            let (first, second) = (first.to_string(), second.to_string());
+            return Err(AmbiguousFields { first, second });
         }
     }
     Ok(fields.into_iter().map(|(path, value)| (path.clone(), as_stored(path, value))).collect())

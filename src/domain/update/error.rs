@@ -124,7 +124,7 @@ pub enum UpdateError {
         path: String,
     },
     /// An index so far behind the end of an array that too many nulls would fill the gap.
-    #[error("path `{path}` would fill an array with more than {MAX_PADDING} nulls")]
+    #[error("path `{path}` would fill gaps in arrays with more than {MAX_PADDING} nulls")]
     TooFarBehind {
         /// The whole path.
         path: String,

@@ -21,7 +21,7 @@ use super::filter::Filter;
 
 pub use error::{InvalidUpdate, UpdateError, UpdateProblem};
 
-/// How many nulls an update may put into an array to reach the index that it sets.
+/// How many nulls an update may put into the arrays of a document to reach the indexes it sets.
 pub const MAX_PADDING: usize = 10_000;
 
 /// A valid update. Serialises as the JSON that it was parsed from.
@@ -56,9 +56,7 @@ impl Update {
     /// The document does not allow the change, or the result would break a rule of documents.
     pub fn apply(&self, document: &Document) -> Result<Document, UpdateError> {
         let mut updated = document.clone();
-        for operation in &self.operations {
-            apply::apply(&mut updated, operation)?;
-        }
+        apply::apply(&mut updated, &self.operations)?;
         keep_id(document, &mut updated)?;
         updated.validate()?;
         Ok(updated)
@@ -72,12 +70,10 @@ impl Update {
     /// As for [`Update::apply`], and a filter that fixes one field twice.
     pub fn upsert(&self, filter: &Filter, fresh_id: DocumentId) -> Result<Document, UpdateError> {
         let mut document = Document::new();
-        for (path, value) in filter.equality_fields()? {
-            let operation = Operation { path, modifier: Modifier::Set(value) };
-            apply::apply(&mut document, &operation)?;
-        }
-        // An update that sets a part of an absent key cannot make a valid one, so that adding the
-        // fresh key only afterwards hides nothing.
+        let fields = filter.equality_fields()?.into_iter();
+        let set = |(path, value)| Operation { path, modifier: Modifier::Set(value) };
+        apply::apply(&mut document, &fields.map(set).collect::<Vec<_>>())?;
+        // The fresh key comes afterwards, as the update may set one itself.
         let mut document = self.apply(&document)?;
         match document.remove(ID_FIELD) {
             Some(id) => document.set_id(DocumentId::try_from(&id).unwrap_or(fresh_id)),

@@ -4,8 +4,9 @@
 //! [`Modifier::modify`]. How a path leads to the value is `apply`'s concern.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
-use crate::domain::document::{Document, Value};
+use crate::domain::document::{Document, Ordered, Value};
 use crate::domain::filter::{Filter, Predicate};
 
 /// A change of one value.
@@ -171,12 +172,18 @@ fn array(value: &mut Value) -> Result<&mut Vec<Value>, Refusal> {
     }
 }
 
+/// Adds what is not there yet; the values themselves are all different.
 fn add_to_set(elements: &mut Vec<Value>, values: &[Value]) {
-    for value in values {
-        if !elements.iter().any(|element| element.equals(value)) {
-            elements.push(value.clone());
+    let missing: Vec<Value> = match values {
+        [value] if elements.iter().any(|element| element.equals(value)) => Vec::new(),
+        [value] => vec![value.clone()],
+        _ => {
+            let present: BTreeSet<Ordered<'_>> = elements.iter().map(Ordered).collect();
+            let is_missing = |value: &&Value| !present.contains(&Ordered(value));
+            values.iter().filter(is_missing).cloned().collect()
         }
-    }
+    };
+    elements.extend(missing);
 }
 
 fn pop(elements: &mut Vec<Value>, end: End) {

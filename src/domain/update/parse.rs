@@ -1,12 +1,13 @@
 //! From a value to operations, refusing everything that is not known for certain.
 
 use std::cmp::Ordering;
+use std::collections::BTreeSet;
 
 use super::Operation;
 use super::error::{InvalidUpdate, UpdateProblem};
 use super::modifier::{Condition, End, Modifier};
-use crate::domain::document::{FieldPath, MAX_DEPTH, Value, validate_value};
-use crate::domain::filter::{Filter, is_operators, parse_operators};
+use crate::domain::document::{FieldPath, MAX_DEPTH, Ordered, Value, validate_value};
+use crate::domain::filter::{Filter, applies_to_value, parse_operators};
 
 /// How long a quoted name may be in a message.
 const MAX_QUOTED: usize = 80;
@@ -69,21 +70,17 @@ fn parse_operator(operator: &str, fields: &Value) -> Result<Vec<Operation>, Inva
     fields.iter().map(parse_field).collect()
 }
 
-/// MongoDB's order of changes: part by part, numbers by value and names by bytes.
+/// The order of changes, part by part: numbers by their value come before names by their bytes.
 fn compare_paths(a: &FieldPath, b: &FieldPath) -> Ordering {
-    let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    let compare_parts = |(a, b): (&String, &String)| {
-        let by_magnitude = if is_number(a) && is_number(b) {
-            let (a, b) = (a.trim_start_matches('0'), b.trim_start_matches('0'));
-            a.len().cmp(&b.len()).then_with(|| a.cmp(b))
-        } else {
-            Ordering::Equal
-        };
-        by_magnitude.then_with(|| a.cmp(b))
-    };
-    let parts = a.parts().iter().zip(b.parts()).map(compare_parts);
-    let first_difference = parts.into_iter().find(|order| order.is_ne());
-    first_difference.unwrap_or_else(|| a.parts().len().cmp(&b.parts().len()))
+    let keys_of_a = a.parts().iter().map(|part| part_key(part));
+    keys_of_a.cmp(b.parts().iter().map(|part| part_key(part)))
+}
+
+/// Sorts digits by their length before their text, which is by their value.
+fn part_key(part: &str) -> (bool, usize, &str, &str) {
+    let is_name = !part.bytes().all(|byte| byte.is_ascii_digit());
+    let digits = part.trim_start_matches('0');
+    if is_name { (true, 0, part, part) } else { (false, digits.len(), digits, part) }
 }
 
 /// In the order of paths a path stands right before those that it covers.
@@ -133,17 +130,15 @@ fn each(operand: &Value) -> Result<Vec<Value>, InvalidUpdate> {
 }
 
 fn distinct(values: Vec<Value>) -> Vec<Value> {
-    values.into_iter().fold(Vec::new(), |mut distinct, value| {
-        if !distinct.iter().any(|earlier: &Value| earlier.equals(&value)) {
-            distinct.push(value);
-        }
-        distinct
-    })
+    let mut seen = BTreeSet::new();
+    let is_first: Vec<bool> = values.iter().map(|value| seen.insert(Ordered(value))).collect();
+    let kept = values.iter().zip(is_first).filter(|(_, is_first)| *is_first);
+    kept.map(|(value, _)| value.clone()).collect()
 }
 
 fn condition(operand: &Value) -> Result<Condition, InvalidUpdate> {
     match operand {
-        Value::Object(operators) if is_operators(operators) => {
+        Value::Object(operators) if applies_to_value(operators) => {
             Ok(Condition::Satisfies(parse_operators(operators)?))
         }
         Value::Object(_) => Ok(Condition::Matches(Filter::parse(operand)?)),
