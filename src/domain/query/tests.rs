@@ -20,8 +20,10 @@ fn query(text: &str) -> Query {
     json::decode(text.as_bytes()).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
+type SortBy = (&'static str, SortOrder);
+
 /// The `_id`s in the order of a sort.
-fn sorted_ids(sort: &[(&str, SortOrder)], text: &str) -> Vec<Value> {
+fn sorted_ids(sort: &[SortBy], text: &str) -> Vec<Value> {
     let sort: Vec<_> = sort.iter().map(|(path, order)| ((*path).to_owned(), *order)).collect();
     let mut documents = documents(text);
     documents.sort_by(|a, b| compare_by(&sort, a, b));
@@ -35,7 +37,7 @@ fn documents_are_ordered_by_values_and_then_by_key() {
         {"_id":4,"a":[3,1]},{"_id":3,"a":2.0},{"_id":2,"a":true},{"_id":1,"a":[[0],9]}]"#;
     let nested = r#"[{"_id":1,"a":{"b":2}},{"_id":2,"a":[{"b":3},{"b":1}]},{"_id":3,"a":[{"b":5},{}]},
         {"_id":4,"a":[{"b":{"c":1}},0]},{"_id":5,"a":[1.5,{"b":0}]}]"#;
-    let cases: [(&[(&str, SortOrder)], &str, &str); 7] = [
+    let cases: [(&[SortBy], &str, &str); 7] = [
         (&[], mixed, "[1,2,3,4,5,6,7,8,9]"),
         (&[("a", Ascending)], mixed, "[6,7,8,4,3,9,1,5,2]"),
         (&[("a", Descending)], mixed, "[2,1,5,4,3,9,7,8,6]"),
@@ -94,7 +96,7 @@ fn distinct_values_are_unwound_and_sorted() {
 }
 
 #[test]
-fn a_askedfilters_orders_cuts_and_projects() {
+fn a_query_filters_orders_cuts_and_projects() {
     let stored = documents(
         r#"[{"_id":3,"a":1,"b":1},{"_id":1,"a":1,"b":2},{"_id":2,"a":2,"b":3},{"_id":4,"a":1,"b":0}]"#,
     );
@@ -113,7 +115,7 @@ fn a_askedfilters_orders_cuts_and_projects() {
 }
 
 #[test]
-fn a_askedtravels_and_checks_its_paths() {
+fn a_query_travels_and_checks_its_paths() {
     let text = r#"{"collection":"c","filter":{"a":{"$gt":1}},"sort":[["b.c",-1]],"projection":["x"],"skip":1,"limit":2}"#;
     let asked = query(text);
     assert_eq!(serde_json::to_string(&asked).unwrap(), text);
