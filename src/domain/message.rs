@@ -142,6 +142,10 @@ pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
     bytes
 }
 
+/// How many levels of arrays and maps a message may have: the deepest document or filter, and room
+/// for the record around it. Hostile bytes must not overflow the stack.
+const MAX_LEVELS: usize = 128;
+
 /// Decodes what [`encode`] made.
 ///
 /// # Errors
@@ -149,12 +153,23 @@ pub fn encode<T: Serialize>(message: &T) -> Vec<u8> {
 /// than the bytes themselves is allocated up front.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable> {
     match bytes.split_first_chunk() {
-        Some((&HEADER, body)) => rmp_serde::from_slice(body)
-            .map_err(|error| Undecodable { reason: error.to_string(), newer: false }),
+        Some((&HEADER, body)) => {
+            decode_body(body).map_err(|reason| Undecodable { reason, newer: false })
+        }
         Some(([b'R', b'S', version], _)) => Err(Undecodable {
             reason: format!("encoding version {version}, this build reads {}", HEADER[2]),
             newer: *version > HEADER[2],
         }),
         _ => Err(Undecodable { reason: "not a message of this system".to_owned(), newer: false }),
+    }
+}
+
+fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {
+    let mut deserializer = rmp_serde::Deserializer::new(body);
+    deserializer.set_max_depth(MAX_LEVELS);
+    let message = T::deserialize(&mut deserializer).map_err(|error| error.to_string())?;
+    match deserializer.get_ref().len() {
+        0 => Ok(message),
+        rest => Err(format!("{rest} bytes follow the message")),
     }
 }
