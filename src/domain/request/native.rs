@@ -6,7 +6,7 @@ use super::{
     Acknowledgement, Consistency, InvalidRequest, MAX_OPERATIONS, ReadOperation, ReadShape,
     Returning, WriteOperation,
 };
-use crate::domain::document::{CollectionName, Document, DocumentId, Value};
+use crate::domain::document::{CollectionName, Document, DocumentId, FieldPath, Value};
 use crate::domain::filter::Filter;
 use crate::domain::ids::Offset;
 use crate::domain::query::{Query, SortOrder};
@@ -18,6 +18,8 @@ pub const DEFAULT_LIMIT: u64 = 1_000;
 pub const MAX_LIMIT: u64 = 10_000;
 /// The longest dotted path for a sort, a projection, an index or `distinct`.
 const MAX_PATH_BYTES: usize = 1_024;
+/// MongoDB sorts by 32 fields at most, and `_id` is always one of them.
+const MAX_SORT_KEYS: usize = 31;
 
 type Parsed<T> = Result<T, InvalidRequest>;
 
@@ -194,9 +196,7 @@ fn insert(fields: &mut Fields, fresh_id: &mut dyn FnMut() -> DocumentId) -> Pars
     for (index, value) in values.into_iter().enumerate() {
         let place = fields.place(&format!("documents[{index}]"));
         let mut document = document(value, &place)?;
-        if document.get("_id").is_none() {
-            document.set_id(fresh_id());
-        }
+        identify(&mut document, fresh_id);
         documents.push(document);
     }
     Ok(WriteOperation::Insert { collection, documents })
@@ -233,10 +233,9 @@ fn replace(fields: &mut Fields) -> Parsed<WriteOperation> {
     let collection = fields.collection("collection")?;
     let value = fields.required("document")?;
     let place = fields.place("document");
-    let document = document(value, &place)?;
-    if document.get("_id").is_none() {
-        return Err(InvalidRequest::new(format!("{place}._id"), "is missing"));
-    }
+    let mut document = document(value, &place)?;
+    let id = document.id();
+    document.set_id(id.ok_or_else(|| InvalidRequest::new(format!("{place}._id"), "is missing"))?);
     Ok(WriteOperation::Replace { collection, document, upsert: fields.flag("upsert")? })
 }
 
@@ -365,6 +364,10 @@ fn sort(fields: &mut Fields) -> Parsed<Vec<(String, SortOrder)>> {
     let Value::Array(keys) = value else {
         return Err(fields.wrong("sort", "an array of [field, 1 or -1]", &value));
     };
+    if keys.len() > MAX_SORT_KEYS {
+        let reason = format!("has {} fields, at most {MAX_SORT_KEYS} are allowed", keys.len());
+        return Err(InvalidRequest::new(place, reason));
+    }
     keys.into_iter()
         .enumerate()
         .map(|(index, key)| {
@@ -400,6 +403,12 @@ fn document(value: Value, place: &str) -> Parsed<Document> {
     Ok(document)
 }
 
+/// Puts `_id` first, as MongoDB stores it, so that the document equals itself in every store.
+pub(super) fn identify(document: &mut Document, fresh_id: &mut dyn FnMut() -> DocumentId) {
+    let id = document.id().unwrap_or_else(fresh_id);
+    document.set_id(id);
+}
+
 /// Reads a collection name that stands at `place`.
 ///
 /// # Errors
@@ -409,21 +418,15 @@ pub fn collection(name: &str, place: &str) -> Parsed<CollectionName> {
 }
 
 /// Checks a dotted path that stands at `place`.
-fn path(text: String, place: &str) -> Parsed<String> {
-    let reason = if text.is_empty() {
-        "is empty"
-    } else if text.len() > MAX_PATH_BYTES {
-        "is longer than 1024 bytes"
-    } else if text.contains('\0') {
-        "contains NUL"
-    } else if text.split('.').any(str::is_empty) {
-        "has an empty part"
-    } else if text.split('.').any(|part| part.starts_with('$')) {
-        "has a part that starts with $"
-    } else {
-        return Ok(text);
-    };
-    Err(InvalidRequest::new(place, format!("the field name {reason}")))
+pub(super) fn path(text: String, place: &str) -> Parsed<String> {
+    if text.len() > MAX_PATH_BYTES {
+        let reason = format!("the path is longer than {MAX_PATH_BYTES} bytes");
+        return Err(InvalidRequest::new(place, reason));
+    }
+    match FieldPath::parse(&text) {
+        Ok(_) => Ok(text),
+        Err(error) => Err(InvalidRequest::new(place, error.to_string())),
+    }
 }
 
 /// Reads the header `X-Rideshare-Ack`.

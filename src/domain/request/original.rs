@@ -4,7 +4,10 @@
 //! in a form that sorts by time and given back as they came.
 
 use super::native::{self, kind};
-use super::{Consistency, InvalidRequest, ReadOperation, ReadShape, Returning, WriteOperation};
+use super::{
+    Consistency, InvalidRequest, MAX_OPERATIONS, ReadOperation, ReadShape, Returning,
+    WriteOperation,
+};
 use crate::domain::document::{Document, DocumentId, Value};
 use crate::domain::filter::Filter;
 use crate::domain::outcome::Outcome;
@@ -77,6 +80,11 @@ pub fn parse_write(
         if names.is_empty() {
             return Err(InvalidRequest::new("collections", "is empty"));
         }
+        if names.len() > MAX_OPERATIONS {
+            let reason =
+                format!("has {} elements, at most {MAX_OPERATIONS} are allowed", names.len());
+            return Err(InvalidRequest::new("collections", reason));
+        }
         let collections = native::collections(names, "collections")?;
         return Ok(WriteOperation::Clear { collections });
     }
@@ -87,7 +95,9 @@ pub fn parse_write(
     } else if let Some(value) = fields.get("delete") {
         let column = string(&fields, "column")?;
         let value = stored_column(column, value.clone(), "delete")?;
-        let filter = filter(single(column, value), "column")?;
+        // Equal to that very value: an object in it is no condition.
+        let equal = Value::Object(single("$eq", value));
+        let filter = filter(single(column, equal), "column")?;
         Ok(WriteOperation::Delete { collection, filter, many: false })
     } else if fields.get("update").is_some() {
         Ok(WriteOperation::Update {
@@ -120,7 +130,13 @@ pub fn parse_read(body: Value) -> Parsed<OriginalRead> {
     };
     let projection = match fields.get("columns") {
         None => None,
-        Some(_) => Some(columns(&fields)?.into_iter().map(str::to_owned).collect()),
+        Some(_) => {
+            let names = columns(&fields)?.into_iter().enumerate();
+            let check = |(index, name): (usize, &str)| {
+                native::path(name.to_owned(), &format!("columns[{index}]"))
+            };
+            Some(names.map(check).collect::<Parsed<_>>()?)
+        }
     };
     let (shape, limit) = match answer {
         OriginalAnswer::First => (ReadShape::Documents, Some(1)),
@@ -160,9 +176,7 @@ fn inserted(fields: &Document, fresh_id: &mut dyn FnMut() -> DocumentId) -> Pars
         document.insert(column.to_owned(), stored_column(column, value.clone(), &place)?);
     }
     document.validate().map_err(|error| InvalidRequest::new("insert", error.to_string()))?;
-    if document.get("_id").is_none() {
-        document.set_id(fresh_id());
-    }
+    native::identify(&mut document, fresh_id);
     Ok(document)
 }
 
@@ -185,21 +199,26 @@ fn where_clause(fields: &Document) -> Parsed<Document> {
     }
 }
 
-/// Converts every moment of a `where`: below a key `timestamp`, at any depth.
+/// Converts the moments of a `where`: what is asked of the column `timestamp`, also below `$and`,
+/// `$or` and `$nor`. A field of that name inside of another column is no such column.
 fn stored_where(clause: Document) -> Parsed<Document> {
     let convert = |(key, value): (String, Value)| {
-        let value = if key == TIMESTAMP { stored_deep(value)? } else { search(value)? };
+        let value = match value {
+            value if key == TIMESTAMP => stored_deep(value)?,
+            Value::Array(clauses) if key.starts_with('$') => {
+                let clauses = clauses.into_iter().map(stored_clause);
+                Value::Array(clauses.collect::<Parsed<_>>()?)
+            }
+            other => other,
+        };
         Ok((key, value))
     };
     clause.into_iter().map(convert).collect()
 }
 
-fn search(value: Value) -> Parsed<Value> {
-    match value {
-        Value::Object(inner) => stored_where(inner).map(Value::Object),
-        Value::Array(values) => {
-            values.into_iter().map(search).collect::<Parsed<_>>().map(Value::Array)
-        }
+fn stored_clause(clause: Value) -> Parsed<Value> {
+    match clause {
+        Value::Object(clause) => stored_where(clause).map(Value::Object),
         other => Ok(other),
     }
 }
