@@ -10,7 +10,7 @@ mod window;
 
 pub use needs::{Needs, Scan, ScanKey, needs, together};
 pub use view::View;
-pub use window::{DuplicateWindow, Recorded};
+pub use window::{DuplicateWindow, Recorded, WindowLimits};
 
 use std::collections::HashMap;
 

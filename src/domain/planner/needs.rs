@@ -60,8 +60,8 @@ fn scans(operation: &WriteOperation) -> bool {
 #[must_use]
 pub fn needs(requests: &[&WriteRequest]) -> Needs {
     let mut needs = Needs::default();
+    let mut reach = Reach::default();
     for (request, wanted) in requests.iter().enumerate() {
-        let mut reach = Reach::default();
         match &wanted.operation {
             WriteOperation::Batch { operations } => {
                 for (operation, inner) in operations.iter().enumerate() {
@@ -115,10 +115,9 @@ impl Reach {
         collection: &CollectionName,
         ids: impl IntoIterator<Item = DocumentId>,
     ) {
-        let wanted = needs.ids.entry(collection.clone()).or_default();
         for id in ids {
             self.documents += 1;
-            wanted.insert(id);
+            needs.ids.entry(collection.clone()).or_default().insert(id);
         }
     }
 

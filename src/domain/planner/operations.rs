@@ -190,7 +190,7 @@ impl Work<'_> {
         let found = self.matches(collection, filter, many, key)?;
         for document in &found {
             let id = identify(document)?;
-            self.charge(64)?;
+            self.charge(change_size(collection, &id))?;
             self.view.set(collection, &id, None);
             self.changes.push(Change::Delete { collection: collection.clone(), id });
         }
@@ -231,7 +231,7 @@ impl Work<'_> {
         id: &DocumentId,
         document: Arc<Document>,
     ) -> Result<(), Refusal> {
-        self.charge(document.encoded_size())?;
+        self.charge(change_size(collection, id) + document.encoded_size())?;
         self.view.set(collection, id, Some(Arc::clone(&document)));
         self.changes.push(Change::Put { collection: collection.clone(), id: id.clone(), document });
         Ok(())
@@ -247,6 +247,15 @@ impl Work<'_> {
         }
         Ok(())
     }
+}
+
+/// What a change takes in the log besides its document, about; never less.
+fn change_size(collection: &CollectionName, id: &DocumentId) -> usize {
+    let id = match id {
+        DocumentId::Integer(_) => 9,
+        DocumentId::String(text) => text.len(),
+    };
+    32 + collection.as_str().len() + id
 }
 
 fn unfit(error: &impl ToString) -> Refusal {

@@ -4,9 +4,10 @@
 
 use std::collections::{HashMap, VecDeque};
 
+use crate::domain::document::{CollectionName, Document, DocumentId};
 use crate::domain::ids::{Offset, RequestId};
 use crate::domain::log::Entry;
-use crate::domain::outcome::Outcome;
+use crate::domain::outcome::{Outcome, Refusal};
 
 /// What a request came to, and where that stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,7 +25,7 @@ pub struct WindowLimits {
     pub records: usize,
     /// Requests.
     pub requests: usize,
-    /// Bytes of documents in outcomes, about.
+    /// Bytes of outcomes, about.
     pub bytes: usize,
 }
 
@@ -93,7 +94,10 @@ impl DuplicateWindow {
         for entry in entries {
             self.bytes += weight(&entry.outcome);
             let recorded = Recorded { offset, outcome: entry.outcome.clone() };
-            self.outcomes.insert(entry.request_id.clone(), recorded);
+            // Whoever remembered less than this worker may have carried out a request again.
+            if let Some(earlier) = self.outcomes.insert(entry.request_id.clone(), recorded) {
+                self.bytes -= weight(&earlier.outcome);
+            }
         }
         let ids = entries.iter().map(|entry| entry.request_id.clone()).collect();
         self.records.push_back((offset, ids));
@@ -114,21 +118,44 @@ impl DuplicateWindow {
         };
         self.floor = offset.next();
         for id in ids {
-            if let Some(recorded) = self.outcomes.remove(&id) {
+            let Some(recorded) = self.outcomes.get(&id) else { continue };
+            if recorded.offset == offset {
                 self.bytes -= weight(&recorded.outcome);
+                self.outcomes.remove(&id);
             }
         }
     }
 }
 
-/// The bytes of the documents in an outcome, about.
+/// The bytes of an outcome, about.
 fn weight(outcome: &Outcome) -> usize {
-    match outcome {
-        Outcome::Updated { documents, .. } => {
-            documents.iter().map(crate::domain::document::Document::encoded_size).sum()
+    let content = match outcome {
+        Outcome::Updated { documents, upserted_id, .. } => {
+            let documents: usize = documents.iter().map(Document::encoded_size).sum();
+            documents + upserted_id.as_ref().map_or(0, id_weight)
         }
-        Outcome::Inserted { ids } => ids.len() * 40,
+        Outcome::Inserted { ids } => ids.iter().map(id_weight).sum(),
         Outcome::Batch { results } => results.iter().map(weight).sum(),
-        _ => 0,
+        Outcome::Refused(refusal) => refusal_weight(refusal),
+        Outcome::Cleared { collections } => collections.len() * size_of::<CollectionName>(),
+        Outcome::Deleted { .. } | Outcome::Indexed => 0,
+    };
+    size_of::<Outcome>() + content
+}
+
+fn refusal_weight(refusal: &Refusal) -> usize {
+    match refusal {
+        Refusal::Conflict { ids } => ids.iter().map(id_weight).sum(),
+        Refusal::Unfit { detail } => detail.len(),
+        Refusal::Forgotten => 0,
+        Refusal::InBatch { refusal, .. } => size_of::<Refusal>() + refusal_weight(refusal),
     }
+}
+
+fn id_weight(id: &DocumentId) -> usize {
+    let text = match id {
+        DocumentId::Integer(_) => 0,
+        DocumentId::String(text) => text.len(),
+    };
+    size_of::<DocumentId>() + text
 }
