@@ -3,6 +3,10 @@
 //! Pure: [`step`] takes a state and an event, returns the next state and the effects to run, in
 //! order. Events are facts, effects are orders. The driver is `roles::worker`.
 //!
+//! The leader record calls a worker into office; the log alone decides whether it gets there. After
+//! the log was out of reach a worker never goes on in an epoch that it used before: it takes a new
+//! one. Promoting is told by the signs of life only, so that nothing delays the epoch record.
+//!
 //! ```text
 //!            caught up            named leader           own epoch admitted
 //!  Joining ───────────► Slave ───────────────► Promoting ───────────────► Master
@@ -64,8 +68,9 @@ pub struct Worker {
     pub state: State,
     /// Who leads, as it last heard.
     pub leader: Leader,
-    /// The newest epoch it has admitted from the log.
-    pub admitted: Epoch,
+    /// No epoch up to this one is begun by this worker any more: the log has admitted it, or it was
+    /// ordered into the log once and may still land there.
+    pub spent: Epoch,
 }
 
 /// What happened.
@@ -110,7 +115,8 @@ pub enum Effect {
     ServeReads,
     /// Stop consuming `readQ`; what is held is still answered.
     StopReads,
-    /// Write into the leader record that this worker leads in this epoch.
+    /// Write into the leader record that this worker leads in this epoch, if the record still is
+    /// what the worker last heard; else the newer one follows as [`Event::LeaderChanged`].
     ClaimLeadership {
         /// The epoch.
         epoch: Epoch,
@@ -139,10 +145,10 @@ pub enum Effect {
 }
 
 impl Worker {
-    /// A worker that has just started.
+    /// A worker that has just started, with the newest epoch that its own database has admitted.
     #[must_use]
     pub const fn new(node: NodeId, founder: bool, admitted: Epoch) -> Self {
-        Self { node, founder, state: State::Joining, leader: Leader::Unknown, admitted }
+        Self { node, founder, state: State::Joining, leader: Leader::Unknown, spent: admitted }
     }
 
     /// What the worker tells the others it is.
@@ -182,7 +188,7 @@ pub fn step(mut worker: Worker, event: Event) -> (Worker, Vec<Effect>) {
         }
         Event::SessionRenewed => effects.push(Effect::Announce(worker.role())),
         Event::EpochAdmitted { epoch, master } => {
-            worker.admitted = worker.admitted.max(epoch);
+            worker.spent = worker.spent.max(epoch);
             epoch_admitted(&mut worker, &mut effects, epoch, &master);
         }
         Event::LeaderChanged(leader) => {
@@ -248,20 +254,21 @@ fn epoch_admitted(worker: &mut Worker, effects: &mut Vec<Effect>, epoch: Epoch, 
 /// Goes for office if the leader record calls for it. True when it did.
 fn seek_office(worker: &mut Worker, effects: &mut Vec<Effect>) -> bool {
     match worker.named_for() {
-        Some(epoch) if epoch > worker.admitted => {
+        Some(epoch) if epoch > worker.spent => {
+            worker.spent = epoch;
             worker.state = State::Promoting { epoch };
             effects.push(Effect::StopReads);
             effects.push(Effect::AppendEpoch { epoch });
             true
         }
-        // Named for an epoch that the log has seen already: before a restart, or before the log
-        // was lost for a while. What was appended then may still arrive, so the epoch is spent.
+        // Named for an epoch that is spent: before a restart, or before the log was out of reach.
+        // What was appended in it then may still arrive, so it takes a new one.
         Some(_) => {
-            effects.push(Effect::ClaimLeadership { epoch: worker.admitted.next() });
+            effects.push(Effect::ClaimLeadership { epoch: worker.spent.next() });
             true
         }
         None if worker.may_found() => {
-            effects.push(Effect::ClaimLeadership { epoch: worker.admitted.next() });
+            effects.push(Effect::ClaimLeadership { epoch: worker.spent.next() });
             true
         }
         None => false,
