@@ -5,12 +5,17 @@
 //! [`Observed`] says, so a new controller goes on where the last one stopped.
 //!
 //! The rules, in the order they are looked at:
-//! 1. Who is suspected by two observers is killed before anything else is done about it.
-//! 2. A dead master is succeeded by the slave with the lowest pid among those caught up.
-//! 3. With nobody to succeed it, and nobody on the way, the dead are started again: they hold data.
+//! 1. Who is suspected by two observers is killed before anything else is done about it. Others do
+//!    not wait for that: only who succeeds a suspected master does.
+//! 2. A leader that is dead, leaves, or did not take office in time is succeeded by the slave with
+//!    the lowest pid among those caught up.
+//! 3. With nobody to succeed it, the dead are started again: they hold data, for themselves or for
+//!    those that still join. Who had a chance already gets another, in turn, by pid.
 //! 4. Nothing that is dead is removed, and nothing new is made, before a master is in office.
+//!    Only where there is no worker at all, a first one is made.
 //! 5. Then the dead are removed, and slaves are started or drained until their number is right;
-//!    the highest pid is drained first, never the lowest, never the last.
+//!    the highest pid is drained first, never the lowest, never the last that serves. Who dies
+//!    again and again keeps its place until its time to wait is over, so that nothing spins.
 
 use super::ids::{Epoch, NodeId, Pid};
 use super::message::Role;
@@ -54,9 +59,11 @@ pub struct ObservedWorker {
     pub suspected: bool,
     /// It was asked to drain.
     pub draining: bool,
-    /// It was named leader and did not take office within the bound.
+    /// It was named leader and did not take office within the bound. Holds until a master is in
+    /// office or the worker is named again, which gives it the whole bound anew.
     pub passed_over: bool,
-    /// It died so often lately that it is to wait before it is started again.
+    /// Workers died so often lately that this one is to wait before it is started again or
+    /// replaced.
     pub backing_off: bool,
 }
 
@@ -112,23 +119,24 @@ impl ObservedWorker {
         }
     }
 
-    const fn is_alive(&self) -> bool {
-        match self.process {
-            Process::Running { .. } => true,
-            Process::Unmanaged { .. } => !self.suspected,
-            Process::Exited => false,
-        }
+    /// It is to be killed and is not yet dead.
+    const fn is_to_be_fenced(&self) -> bool {
+        self.suspected && matches!(self.process, Process::Running { .. })
     }
 
-    fn is_candidate(&self) -> bool {
-        self.is_alive()
-            && self.role == Some(Role::Slave)
-            && !(self.suspected || self.draining || self.passed_over)
+    /// It lives as far as anybody can tell. Nobody can kill an unmanaged worker: that it is missed
+    /// has to do.
+    const fn is_sound(&self) -> bool {
+        !self.suspected && !matches!(self.process, Process::Exited)
     }
 
-    fn is_on_its_way(&self) -> bool {
-        let may_become = matches!(self.role, None | Some(Role::Joining | Role::Slave));
-        self.is_alive() && may_become && !self.draining && !self.suspected && !self.passed_over
+    fn is_leaving(&self) -> bool {
+        self.draining || self.role == Some(Role::Draining)
+    }
+
+    /// It has everything that is in the log. A master that the record does not name has, too.
+    fn is_caught_up(&self) -> bool {
+        self.is_sound() && !self.draining && matches!(self.role, Some(Role::Slave | Role::Master))
     }
 }
 
@@ -138,16 +146,18 @@ impl Observed {
         self.workers.iter().find(|worker| worker.node == leader.master)
     }
 
-    /// The leader is alive, and in office or still within its time to get there.
-    fn has_living_leader(&self) -> bool {
-        self.leader_worker()
-            .is_some_and(|leader| leader.is_alive() && !leader.suspected && !leader.passed_over)
+    /// The leader may still take office, or is not yet certain to be dead.
+    fn is_leader_awaited(&self) -> bool {
+        self.leader_worker().is_some_and(|leader| {
+            let in_time = !leader.passed_over && !leader.is_leaving();
+            leader.is_to_be_fenced() || (leader.is_sound() && in_time)
+        })
     }
 
-    /// The master that the record names says itself that it is in office.
+    /// The master that the record names lives and says itself that it is in office.
     #[must_use]
     pub fn master_in_office(&self) -> Option<&ObservedWorker> {
-        self.leader_worker().filter(|leader| leader.is_alive() && leader.role == Some(Role::Master))
+        self.leader_worker().filter(|leader| leader.is_sound() && leader.role == Some(Role::Master))
     }
 
     fn next_epoch(&self) -> Epoch {
@@ -159,15 +169,12 @@ impl Observed {
 /// Says what to do next; nothing when all is well or all that helps is under way.
 #[must_use]
 pub fn plan(desired: Desired, observed: &Observed) -> Vec<Action> {
-    let fences = observed
-        .workers
-        .iter()
-        .filter(|worker| worker.suspected && matches!(worker.process, Process::Running { .. }));
+    let fences = observed.workers.iter().filter(|worker| worker.is_to_be_fenced());
     let mut actions: Vec<Action> =
         fences.map(|worker| Action::Fence(worker.node.clone())).collect();
     if let Some(master) = observed.master_in_office() {
         actions.extend(keep_house(desired, observed, master));
-    } else if !observed.has_living_leader() && actions.is_empty() {
+    } else if !observed.is_leader_awaited() {
         actions.extend(find_leader(observed));
     }
     actions
@@ -175,52 +182,73 @@ pub fn plan(desired: Desired, observed: &Observed) -> Vec<Action> {
 
 /// Rules 2 and 3: somebody must lead.
 fn find_leader(observed: &Observed) -> Vec<Action> {
-    let candidates = observed.workers.iter().filter(|worker| worker.is_candidate());
-    if let Some(next) = candidates.min_by_key(|worker| worker.pid()) {
-        return vec![Action::Elect { node: next.node.clone(), epoch: observed.next_epoch() }];
-    }
+    let elect = |next: &ObservedWorker| Action::Elect {
+        node: next.node.clone(),
+        epoch: observed.next_epoch(),
+    };
     if observed.workers.is_empty() {
         return vec![Action::StartFounder];
     }
-    if observed.leader.is_some() && observed.workers.iter().any(ObservedWorker::is_on_its_way) {
-        // A slave that still joins may need its source back to get anywhere.
-        return restart(observed, |worker| {
-            observed.leader.as_ref().is_some_and(|leader| leader.master == worker.node)
-        });
+    if let Some(next) = first_choice(observed) {
+        return vec![elect(next)];
     }
-    restart(observed, |_| true)
+    let dead = observed.workers.iter().filter(|worker| worker.process == Process::Exited);
+    let restarts = dead
+        .filter(|worker| !worker.backing_off)
+        .map(|worker| Action::Restart(worker.node.clone()));
+    restarts.chain(second_choice(observed).map(elect)).collect()
 }
 
-fn restart(observed: &Observed, which: impl Fn(&ObservedWorker) -> bool) -> Vec<Action> {
-    observed
-        .workers
-        .iter()
-        .filter(|worker| worker.process == Process::Exited && !worker.backing_off && which(worker))
-        .map(|worker| Action::Restart(worker.node.clone()))
-        .collect()
+/// The lowest pid among the slaves that are caught up.
+fn first_choice(observed: &Observed) -> Option<&ObservedWorker> {
+    let slaves = observed.workers.iter().filter(|worker| {
+        worker.is_caught_up() && worker.role == Some(Role::Slave) && !worker.passed_over
+    });
+    slaves.min_by_key(|worker| worker.pid())
+}
+
+/// Of all that are caught up the next in the order of pids after the leader of the record, so that
+/// each has its turn; where it is alone, that leader itself, for a new epoch.
+fn second_choice(observed: &Observed) -> Option<&ObservedWorker> {
+    let last = observed.leader_worker().and_then(ObservedWorker::pid);
+    let caught_up = observed.workers.iter().filter(|worker| worker.is_caught_up());
+    caught_up.min_by_key(|worker| (worker.pid() <= last, worker.pid()))
 }
 
 /// Rule 5: the right number of slaves, and nobody dead.
 fn keep_house(desired: Desired, observed: &Observed, master: &ObservedWorker) -> Vec<Action> {
     let mut actions = Vec::new();
     let mut slaves = Vec::new();
+    let mut waiting = 0;
     for worker in observed.workers.iter().filter(|worker| worker.node != master.node) {
-        if worker.process == Process::Exited {
-            actions.push(Action::Remove(worker.node.clone()));
-        } else if worker.is_alive() && !worker.draining && !worker.suspected {
+        if worker.is_sound() && !worker.is_leaving() {
             slaves.push(worker);
+        } else if worker.process == Process::Exited && worker.backing_off && !worker.draining {
+            waiting += 1;
+        } else if worker.process == Process::Exited {
+            actions.push(Action::Remove(worker.node.clone()));
         }
     }
     let wanted = desired.slaves.max(1) as usize;
-    for _ in slaves.len()..wanted {
+    for _ in slaves.len() + waiting..wanted {
         actions.push(Action::StartSlave);
     }
-    // Highest pid first. Only whom the runtime can stop, and only slaves beyond those that serve.
+    let surplus = slaves.len().saturating_sub(wanted);
+    actions.extend(drains(slaves, surplus));
+    actions
+}
+
+/// Highest pid first. Only whom the runtime can stop, and only while another one serves.
+fn drains(mut slaves: Vec<&ObservedWorker>, surplus: usize) -> Vec<Action> {
+    let serves = |worker: &ObservedWorker| worker.role == Some(Role::Slave);
+    let mut serving = slaves.iter().filter(|worker| serves(worker)).count();
+    let mut actions = Vec::new();
     slaves.sort_by_key(|worker| worker.pid());
-    for worker in slaves.iter().skip(1).rev().take(slaves.len().saturating_sub(wanted)) {
-        let serving = slaves.iter().filter(|slave| slave.role == Some(Role::Slave)).count();
-        let would_serve = serving - usize::from(worker.role == Some(Role::Slave) && serving > 0);
-        if matches!(worker.process, Process::Running { .. }) && would_serve > 0 {
+    for worker in slaves.into_iter().skip(1).rev() {
+        let would_serve = serving.saturating_sub(usize::from(serves(worker)));
+        let can_be_stopped = matches!(worker.process, Process::Running { .. });
+        if actions.len() < surplus && can_be_stopped && would_serve > 0 {
+            serving = would_serve;
             actions.push(Action::Drain(worker.node.clone()));
         }
     }
