@@ -6,6 +6,9 @@
 pub mod native;
 pub mod original;
 
+#[cfg(test)]
+mod tests;
+
 use serde::{Deserialize, Serialize};
 
 use super::document::{CollectionName, Document, DocumentId};

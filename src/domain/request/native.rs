@@ -434,7 +434,11 @@ pub(super) fn path(text: String, place: &str) -> Parsed<String> {
 /// # Errors
 /// Names the accepted values.
 pub fn parse_acknowledgement(text: &str) -> Parsed<Acknowledgement> {
-    let replicas = |count: &str| count.parse().ok().filter(|count| (1..=1_000).contains(count));
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let replicas = |count: &str| {
+        let count = count.parse().ok().filter(|_| is_number(count));
+        count.filter(|count| (1..=1_000).contains(count))
+    };
     match (text, text.strip_prefix("replicas:").and_then(replicas)) {
         ("logged", _) => Ok(Acknowledgement::Logged),
         ("applied", _) => Ok(Acknowledgement::Applied),
