@@ -8,6 +8,9 @@ mod operations;
 mod view;
 mod window;
 
+#[cfg(test)]
+mod tests;
+
 pub use needs::{Needs, Scan, ScanKey, needs, together};
 pub use view::View;
 pub use window::{DuplicateWindow, Recorded, WindowLimits};
