@@ -15,6 +15,13 @@
 //!     └──────────────── from each of them
 //! ```
 
+#[cfg(test)]
+mod pair;
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod walk;
+
 use super::ids::{Epoch, NodeId};
 use super::message::Role;
 

@@ -17,6 +17,11 @@
 //!    the highest pid is drained first, never the lowest, never the last that serves. Who dies
 //!    again and again keeps its place until its time to wait is over, so that nothing spins.
 
+#[cfg(test)]
+mod tests;
+#[cfg(test)]
+mod walk;
+
 use super::ids::{Epoch, NodeId, Pid};
 use super::message::Role;
 
@@ -130,6 +135,11 @@ impl ObservedWorker {
         !self.suspected && !matches!(self.process, Process::Exited)
     }
 
+    /// It is missed, and nobody can kill it or start it again: as good as none at all.
+    const fn is_lost(&self) -> bool {
+        self.suspected && matches!(self.process, Process::Unmanaged { .. })
+    }
+
     fn is_leaving(&self) -> bool {
         self.draining || self.role == Some(Role::Draining)
     }
@@ -186,7 +196,7 @@ fn find_leader(observed: &Observed) -> Vec<Action> {
         node: next.node.clone(),
         epoch: observed.next_epoch(),
     };
-    if observed.workers.is_empty() {
+    if observed.workers.iter().all(ObservedWorker::is_lost) {
         return vec![Action::StartFounder];
     }
     if let Some(next) = first_choice(observed) {

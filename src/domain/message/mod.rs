@@ -2,6 +2,9 @@
 //!
 //! Does not know how messages travel: queues, correlation and expiry belong to the `Requests` port.
 
+#[cfg(test)]
+mod tests;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
