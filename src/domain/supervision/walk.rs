@@ -109,7 +109,7 @@ impl World {
 
     /// Never the last copy: what is lost for good nobody can bring back.
     fn wipe(&mut self, index: usize) {
-        if self.workers.iter().filter(|toy| toy.complete).count() > 1 {
+        if self.workers.iter().filter(|toy| toy.complete && toy.managed).count() > 1 {
             let toy = &mut self.workers[index];
             toy.die();
             toy.complete = false;
@@ -200,8 +200,9 @@ impl World {
 
     fn is_well(&self) -> bool {
         let observed = self.observe();
-        let masters = self.workers.iter().filter(|toy| toy.role == Role::Master).count();
-        let slaves = self.workers.iter().filter(|toy| toy.alive && toy.role == Role::Slave).count();
+        let telling =
+            |role| observed.workers.iter().filter(|worker| worker.role == Some(role)).count();
+        let (masters, slaves) = (telling(Role::Master), telling(Role::Slave));
         let is_tidy = self.workers.iter().all(|toy| toy.alive && !toy.draining);
         observed.master_in_office().is_some()
             && masters == 1
@@ -276,7 +277,9 @@ fn check(desired: u32, observed: &Observed, actions: &[Action]) {
                 );
                 assert!(master.is_none(), "{}", context());
             }
-            Action::StartFounder => assert!(observed.workers.is_empty(), "{}", context()),
+            Action::StartFounder => {
+                assert!(observed.workers.iter().all(ObservedWorker::is_lost), "{}", context());
+            }
             Action::StartSlave => {
                 started += 1;
                 assert!(master.is_some(), "{}", context());
