@@ -208,9 +208,7 @@ pub fn step(mut worker: Worker, event: Event) -> (Worker, Vec<Effect>) {
         Event::CaughtUp if worker.state == State::Joining => {
             worker.state = State::Slave;
             effects.push(Effect::Announce(Role::Slave));
-            if !seek_office(&mut worker, &mut effects) {
-                effects.push(Effect::ServeReads);
-            }
+            seek_office_or_serve(&mut worker, &mut effects);
         }
         Event::ClaimFailed if worker.state == State::Slave => {
             seek_office(&mut worker, &mut effects);
@@ -226,12 +224,8 @@ pub fn step(mut worker: Worker, event: Event) -> (Worker, Vec<Effect>) {
 fn leader_changed(worker: &mut Worker, effects: &mut Vec<Effect>) {
     let named = worker.named_for();
     match worker.state {
-        State::Slave => {
-            // Also after a claim that somebody else was faster with.
-            if !seek_office(worker, effects) {
-                effects.push(Effect::ServeReads);
-            }
-        }
+        // Also after a claim that somebody else was faster with.
+        State::Slave => seek_office_or_serve(worker, effects),
         State::Promoting { epoch } if named != Some(epoch) => become_slave(worker, effects),
         // A newer epoch in the record ends this one, even before the log says so. An older one,
         // or none, is a coordination service that lost its memory: the log knows better.
@@ -255,6 +249,12 @@ fn epoch_admitted(worker: &mut Worker, effects: &mut Vec<Effect>, epoch: Epoch, 
             become_slave(worker, effects);
         }
         _ => {}
+    }
+}
+
+fn seek_office_or_serve(worker: &mut Worker, effects: &mut Vec<Effect>) {
+    if !seek_office(worker, effects) {
+        effects.push(Effect::ServeReads);
     }
 }
 
@@ -289,9 +289,7 @@ fn become_slave(worker: &mut Worker, effects: &mut Vec<Effect>) {
     }
     worker.state = State::Slave;
     effects.push(Effect::Announce(Role::Slave));
-    if !seek_office(worker, effects) {
-        effects.push(Effect::ServeReads);
-    }
+    seek_office_or_serve(worker, effects);
 }
 
 fn lose_log(worker: &mut Worker, effects: &mut Vec<Effect>) {

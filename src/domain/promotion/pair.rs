@@ -203,8 +203,8 @@ fn two_workers_never_share_an_epoch_and_always_settle_on_who_is_named() {
             continue;
         }
         world.check();
-        for elected in 0..2 {
-            assert!(world.settles_on(elected), "not on {}: {world:?}", NODES[elected]);
+        for (elected, name) in NODES.iter().enumerate() {
+            assert!(world.settles_on(elected), "not on {name}: {world:?}");
         }
         open.extend(world.moves().into_iter().map(|next| world.take(next)));
     }

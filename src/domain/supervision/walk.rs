@@ -90,8 +90,9 @@ impl World {
         match fault {
             Fault::Kill(index) => self.workers.get_mut(at(index)).map_or((), Toy::die),
             Fault::Freeze(index) => {
-                let toy = self.workers.get_mut(at(index));
-                toy.map_or((), |toy| toy.frozen = toy.alive);
+                if let Some(toy) = self.workers.get_mut(at(index)) {
+                    toy.frozen = toy.alive;
+                }
             }
             Fault::Wipe(index) => self.wipe(at(index)),
             Fault::KillAll => self.workers.iter_mut().for_each(Toy::die),

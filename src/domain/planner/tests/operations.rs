@@ -251,7 +251,7 @@ fn scan_is_corrected_by_what_the_requests_before_it_did() {
     ];
     let scan = update(json!({"n": 1}), json!({"$set": {"seen": true}}), "many before");
     let found = [json!({"_id": 0, "n": 1}), json!({"_id": 3, "n": 1}), json!({"_id": 4, "n": 1})];
-    let as_requests = [changes_before.as_slice(), &[scan.clone()]].concat();
+    let as_requests = [changes_before.as_slice(), std::slice::from_ref(&scan)].concat();
     assert_eq!(planned(&stored, &as_requests)[4].outcome, updated(3, 3, &found));
     let Outcome::Batch { results } = &planned(&stored, &[batch(as_requests)])[0].outcome else {
         panic!("the batch was refused");

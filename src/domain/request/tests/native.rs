@@ -118,7 +118,7 @@ fn update_takes_its_options() {
 }
 
 #[test]
-fn invalid_write_is_refused_with_its_place() {
+fn invalid_insert_or_update_is_refused_with_its_place() {
     let table = [
         ("[]", "body", "expected an object, found an array"),
         ("null", "body", "found null"),
@@ -204,6 +204,15 @@ fn invalid_write_is_refused_with_its_place() {
             "upsert",
             "true or false",
         ),
+    ];
+    for (body, place, reason) in table {
+        assert_invalid(write(body), body, place, reason);
+    }
+}
+
+#[test]
+fn invalid_write_of_another_kind_is_refused_with_its_place() {
+    let table = [
         (r#"{"op":"replace","collection":"c"}"#, "document", "is missing"),
         (r#"{"op":"replace","collection":"c","document":[]}"#, "document", "an object"),
         (r#"{"op":"replace","collection":"c","document":{"a":1}}"#, "document._id", "is missing"),
