@@ -106,14 +106,24 @@ impl World {
         }
         // A worker that nobody manages is gone without a trace when it dies.
         self.workers.retain(|toy| toy.alive || toy.managed);
+        self.keep_a_copy();
     }
 
-    /// Never the last copy: what is lost for good nobody can bring back.
     fn wipe(&mut self, index: usize) {
-        if self.workers.iter().filter(|toy| toy.complete && toy.managed).count() > 1 {
-            let toy = &mut self.workers[index];
+        if let Some(toy) = self.workers.get_mut(index) {
             toy.die();
             toy.complete = false;
+        }
+    }
+
+    /// When every copy is lost or out of reach, somebody still gets everything from the log: what
+    /// is lost for good nobody could bring back.
+    fn keep_a_copy(&mut self) {
+        let within_reach = |toy: &Toy| toy.complete && (toy.managed || (toy.alive && !toy.frozen));
+        if !self.workers.iter().any(within_reach)
+            && let Some(toy) = self.workers.iter_mut().find(|toy| toy.managed)
+        {
+            toy.complete = true;
         }
     }
 
