@@ -140,7 +140,7 @@ pub(super) fn document_size(document: &Document) -> usize {
     2 + fields.sum::<usize>()
 }
 
-fn value_size(value: &Value) -> usize {
+pub(super) fn value_size(value: &Value) -> usize {
     match value {
         Value::Null => 4,
         Value::Bool(_) => 5,

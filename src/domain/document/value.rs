@@ -82,6 +82,11 @@ impl Value {
         }
     }
 
+    /// About how many bytes this value takes as JSON; see [`Document::encoded_size`].
+    pub fn encoded_size(&self) -> usize {
+        super::limits::value_size(self)
+    }
+
     /// Takes over a JSON tree. `serde_json` sorts the fields of its objects by name; where their
     /// order matters, read the text with [`super::json::parse`].
     ///

@@ -16,7 +16,7 @@ mod tests;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::ser::{Serialize, Serializer};
 
-use super::document::{Document, DocumentId, Value};
+use super::document::{Document, DocumentId, FieldPath, Value};
 
 pub use expression::{ElementMatch, Expression, Predicate};
 pub use parse::{FilterProblem, InvalidFilter};
@@ -70,9 +70,7 @@ impl Filter {
     ///
     /// # Errors
     /// Two equalities for the same field, or for a field and one inside of it.
-    pub fn equality_fields(
-        &self,
-    ) -> Result<Vec<(super::document::FieldPath, Value)>, AmbiguousFields> {
+    pub fn equality_fields(&self) -> Result<Vec<(FieldPath, Value)>, AmbiguousFields> {
         pins::equality_fields(&self.expression)
     }
 
@@ -85,6 +83,25 @@ impl Filter {
     pub fn source(&self) -> &Value {
         &self.source
     }
+}
+
+/// Everything that a comparison at this path compares with its operand: each value found, an array
+/// after its elements, and `None` for a missing field, which counts as null. For adapters that keep
+/// indexes: what none of these satisfies, no comparison at the path is satisfied by.
+pub fn compared_values<'a>(
+    document: &'a Document,
+    path: &FieldPath,
+    visit: &mut dyn FnMut(Option<&'a Value>),
+) {
+    traverse::any_at(
+        traverse::Root::Document(document),
+        path.parts(),
+        traverse::Leaf::Expanded,
+        &mut |found| {
+            visit(found);
+            false
+        },
+    );
 }
 
 impl Default for Filter {

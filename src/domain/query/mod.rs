@@ -18,7 +18,7 @@ use super::filter::Filter;
 
 pub use distinct::distinct;
 pub use evaluate::evaluate;
-pub use order::compare_by;
+pub use order::{SortKey, compare_by};
 pub use projection::project;
 
 /// A question for the documents of one collection.

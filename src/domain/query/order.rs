@@ -27,6 +27,43 @@ pub fn compare_by(sort: &[(String, SortOrder)], a: &Document, b: &Document) -> O
     Keys::of(sort, a).compare(&Keys::of(sort, b), sort)
 }
 
+/// What a document is ordered by, apart from the document: with it an adapter can order more
+/// documents than it wants to hold.
+#[derive(Clone, Debug)]
+pub struct SortKey {
+    /// `None` stands for an empty array.
+    keys: Vec<Option<Value>>,
+    id: Value,
+}
+
+impl SortKey {
+    /// What a document is ordered by under this sort.
+    pub fn of(sort: &[(String, SortOrder)], document: &Document) -> Self {
+        let keys = Keys::of(sort, document);
+        let owned = |key: &Key<'_>| match key {
+            Key::EmptyArray => None,
+            Key::Value(value) => Some((*value).clone()),
+        };
+        Self { keys: keys.keys.iter().map(owned).collect(), id: keys.id.clone() }
+    }
+
+    /// Orders two documents as [`compare_by`] does, given the sort that both keys were made for.
+    pub fn compare(&self, other: &Self, sort: &[(String, SortOrder)]) -> Ordering {
+        self.borrowed().compare(&other.borrowed(), sort)
+    }
+
+    /// About how many bytes the key takes.
+    pub fn encoded_size(&self) -> usize {
+        let values = self.keys.iter().flatten().chain([&self.id]);
+        values.map(Value::encoded_size).sum()
+    }
+
+    fn borrowed(&self) -> Keys<'_> {
+        let keys = self.keys.iter().map(|key| key.as_ref().map_or(Key::EmptyArray, Key::Value));
+        Keys { keys: keys.collect(), id: &self.id }
+    }
+}
+
 impl<'a> Keys<'a> {
     pub(super) fn of(sort: &[(String, SortOrder)], document: &'a Document) -> Self {
         let keys = sort.iter().map(|(path, order)| key(document, path, *order)).collect();
