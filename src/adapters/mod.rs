@@ -1,1 +1,3 @@
 //! The backends of the ports; no adapter knows another.
+
+pub mod sqlite;

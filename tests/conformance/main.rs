@@ -5,5 +5,8 @@
 
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that it did not expect")]
 
+#[path = "../support/generators.rs"]
+mod generators;
 mod log;
+mod sqlite;
 mod store;
