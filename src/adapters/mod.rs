@@ -1,3 +1,4 @@
 //! The backends of the ports; no adapter knows another.
 
+pub mod memory;
 pub mod sqlite;

@@ -1,0 +1,164 @@
+//! The log in memory: it lives as long as a handle on it does.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+use tokio::task::coop::consume_budget;
+
+use super::{lock, size};
+use crate::domain::ids::Offset;
+use crate::domain::log::Record;
+use crate::ports::log::{Bounds, Log, LogError, LogItem, LogTail};
+
+/// How many records a tail hands out at once.
+const PORTION_RECORDS: usize = 1_024;
+/// About how many bytes a tail hands out at once; a single record may be larger.
+const PORTION_BYTES: usize = 4 * 1024 * 1024;
+
+/// What a log keeps and takes. Sizes are estimates of what the documents in a record take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LogSettings {
+    /// How many records are kept before the oldest are taken away.
+    pub max_records: usize,
+    /// How many bytes of records are kept before the oldest are taken away.
+    pub max_bytes: usize,
+    /// How large a record may be.
+    pub max_record_bytes: usize,
+}
+
+impl Default for LogSettings {
+    fn default() -> Self {
+        Self { max_records: 1_000_000, max_bytes: 1 << 30, max_record_bytes: 64 << 20 }
+    }
+}
+
+/// One log; a clone is another handle on it.
+#[derive(Clone, Debug)]
+pub struct MemoryLog {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    settings: LogSettings,
+    kept: Mutex<Kept>,
+    /// The offset that the next record gets, for those who wait.
+    next: watch::Sender<Offset>,
+}
+
+/// Records `first..first + records.len()`, each with its size.
+#[derive(Debug, Default)]
+struct Kept {
+    first: u64,
+    bytes: usize,
+    records: VecDeque<(Arc<Record>, usize)>,
+}
+
+impl Kept {
+    fn bounds(&self) -> Bounds {
+        let next = self.first + self.records.len() as u64;
+        Bounds { first: Offset(self.first), next: Offset(next) }
+    }
+
+    fn push(&mut self, record: Arc<Record>, bytes: usize, settings: &LogSettings) -> Offset {
+        self.records.push_back((record, bytes));
+        self.bytes += bytes;
+        // The newest record stays, or its own tail would miss it.
+        while self.records.len() > 1
+            && (self.records.len() > settings.max_records || self.bytes > settings.max_bytes)
+            && let Some((_, bytes)) = self.records.pop_front()
+        {
+            self.first += 1;
+            self.bytes -= bytes;
+        }
+        self.bounds().next
+    }
+
+    /// The next portion from an offset on; empty when there is none yet.
+    fn portion(&self, from: Offset) -> Result<Vec<LogItem>, LogError> {
+        let Bounds { first, next } = self.bounds();
+        if from < first {
+            return Err(LogError::Truncated { first });
+        }
+        if from >= next {
+            return Ok(Vec::new());
+        }
+        // It is less than the number of records, which is a `usize`.
+        let skipped = (from.0 - first.0) as usize;
+        let mut bytes = 0;
+        let within = |(_, size): &&(Arc<Record>, usize)| {
+            let is_first = bytes == 0;
+            bytes += size;
+            is_first || bytes <= PORTION_BYTES
+        };
+        let records = self.records.range(skipped..).take(PORTION_RECORDS).take_while(within);
+        Ok((from.0..)
+            .zip(records)
+            .map(|(offset, (record, _))| LogItem {
+                offset: Offset(offset),
+                record: Ok(Arc::clone(record)),
+            })
+            .collect())
+    }
+}
+
+impl MemoryLog {
+    /// A new, empty log.
+    #[must_use]
+    pub fn new(settings: LogSettings) -> Self {
+        let next = watch::Sender::new(Offset(0));
+        Self { shared: Arc::new(Shared { settings, kept: Mutex::default(), next }) }
+    }
+}
+
+#[async_trait]
+impl Log for MemoryLog {
+    async fn append(&self, record: Arc<Record>) -> Result<(), LogError> {
+        consume_budget().await;
+        let bytes = size::of_record(&record);
+        if bytes > self.shared.settings.max_record_bytes {
+            return Err(LogError::TooLarge { bytes });
+        }
+        let mut kept = lock(&self.shared.kept);
+        let next = kept.push(record, bytes, &self.shared.settings);
+        // Under the lock, so that it only ever rises.
+        self.shared.next.send_replace(next);
+        Ok(())
+    }
+
+    async fn bounds(&self) -> Result<Bounds, LogError> {
+        Ok(lock(&self.shared.kept).bounds())
+    }
+
+    async fn tail(&self, from: Offset) -> Result<Box<dyn LogTail>, LogError> {
+        let first = lock(&self.shared.kept).bounds().first;
+        if from < first {
+            return Err(LogError::Truncated { first });
+        }
+        let next = self.shared.next.subscribe();
+        Ok(Box::new(MemoryTail { shared: Arc::clone(&self.shared), next, position: from }))
+    }
+}
+
+struct MemoryTail {
+    shared: Arc<Shared>,
+    next: watch::Receiver<Offset>,
+    position: Offset,
+}
+
+#[async_trait]
+impl LogTail for MemoryTail {
+    async fn next(&mut self) -> Result<Vec<LogItem>, LogError> {
+        consume_budget().await;
+        let position = self.position;
+        let waited = self.next.wait_for(|next| *next > position).await.map(|_| ());
+        waited.map_err(|closed| LogError::Internal(closed.into()))?;
+        let items = lock(&self.shared.kept).portion(position)?;
+        if let Some(last) = items.last() {
+            self.position = last.offset.next();
+        }
+        Ok(items)
+    }
+}
