@@ -1,12 +1,21 @@
-//! One conformance suite per port, run on every adapter of the port.
+//! One conformance suite per port, run on every adapter of that port.
 //!
-//! A suite is a list of cases over a factory; an adapter joins it by one macro call in a module
-//! of its own. Adapters that need a real server are compiled with the feature `live` only.
+//! A suite is a set of cases that are generic over a factory of adapters, and a macro that makes
+//! each case a test for one factory. Adapters that need a real server are compiled with the
+//! feature `live` only.
 
 #![expect(clippy::unwrap_used, reason = "a test ends with the first thing that it did not expect")]
 
+#[macro_use]
+mod cases;
 #[path = "../support/generators.rs"]
 mod generators;
+
+mod coordination;
 mod log;
-mod sqlite;
+mod progress;
+mod requests;
 mod store;
+
+mod memory;
+mod sqlite;
