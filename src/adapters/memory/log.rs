@@ -162,3 +162,40 @@ impl LogTail for MemoryTail {
         Ok(items)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::{Epoch, LogId, NodeId};
+    use crate::domain::log::RecordBody;
+
+    fn record(number: u64) -> Arc<Record> {
+        Arc::new(Record {
+            log_id: LogId::new("history"),
+            epoch: Epoch(1),
+            appended_at_ms: number,
+            body: RecordBody::Epoch { master: NodeId::new("n1") },
+        })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn tail_that_retention_overtook_is_told_of_the_gap() {
+        let log = MemoryLog::new(LogSettings { max_records: 3, ..LogSettings::default() });
+        let mut tail = log.tail(Offset(0)).await.unwrap();
+        log.append(record(0)).await.unwrap();
+        assert_eq!(tail.next().await.unwrap().len(), 1);
+        for number in 1..5 {
+            log.append(record(number)).await.unwrap();
+        }
+        let bounds = log.bounds().await.unwrap();
+        assert_eq!(bounds, Bounds { first: Offset(2), next: Offset(5) });
+        let overtaken = tail.next().await;
+        assert!(
+            matches!(overtaken, Err(LogError::Truncated { first: Offset(2) })),
+            "{overtaken:?}"
+        );
+        let left = log.tail(Offset(2)).await.unwrap().next().await.unwrap();
+        let offsets: Vec<_> = left.iter().map(|item| item.offset).collect();
+        assert_eq!(offsets, [Offset(2), Offset(3), Offset(4)]);
+    }
+}
