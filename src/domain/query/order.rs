@@ -125,7 +125,12 @@ fn visit<'a>(current: Option<&'a Value>, path: Option<&str>, found: &mut dyn FnM
 fn visit_elements<'a>(elements: &'a [Value], path: &str, found: &mut dyn FnMut(Key<'a>)) {
     let (next, rest) = split(path);
     if let Some(index) = array_index(next) {
-        return visit(elements.get(index), rest, found);
+        return match (elements.get(index), rest) {
+            (Some(Value::Array(inner)), None) if inner.is_empty() => found(Key::EmptyArray),
+            // An element that the path names is the end of the path, not an array to expand.
+            (Some(element), None) => found(Key::Value(element)),
+            (element, _) => visit(element, rest, found),
+        };
     }
     if elements.is_empty() {
         return found(Key::Value(&Value::Null));
@@ -141,4 +146,28 @@ fn visit_elements<'a>(elements: &'a [Value], path: &str, found: &mut dyn FnMut(K
 
 fn split(path: &str) -> (&str, Option<&str>) {
     path.split_once('.').map_or((path, None), |(first, rest)| (first, Some(rest)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::document::json;
+
+    /// Found by asking MongoDB: `[0]` at the named place counts as an array, after any number.
+    #[test]
+    fn element_that_the_path_names_is_ordered_as_it_is() {
+        let document = |text: &str| {
+            let value = json::parse(text.as_bytes()).unwrap();
+            value.as_document().unwrap().clone()
+        };
+        let nested = document(r#"{"_id":1,"a":[[0]]}"#);
+        let number = document(r#"{"_id":2,"a":[7]}"#);
+        let order =
+            |path: &str| compare_by(&[(path.to_owned(), SortOrder::Ascending)], &nested, &number);
+        assert_eq!(order("a.0"), Ordering::Greater);
+        let empty = document(r#"{"_id":1,"a":[[]]}"#);
+        let missing = document(r#"{"_id":0}"#);
+        let by_path = [("a.0".to_owned(), SortOrder::Ascending)];
+        assert_eq!(compare_by(&by_path, &empty, &missing), Ordering::Less);
+    }
 }
