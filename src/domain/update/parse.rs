@@ -138,6 +138,10 @@ fn distinct(values: Vec<Value>) -> Vec<Value> {
 
 fn condition(operand: &Value) -> Result<Condition, InvalidUpdate> {
     match operand {
+        // MongoDB takes a condition that starts with `$not` for one on whole objects, and refuses.
+        Value::Object(operators) if operators.keys().next() == Some("$not") => {
+            Err(UpdateProblem::UnknownOperator("$not".to_owned()).into())
+        }
         Value::Object(operators) if applies_to_value(operators) => {
             Ok(Condition::Satisfies(parse_operators(operators)?))
         }
@@ -161,4 +165,17 @@ fn misuse(needs: &'static str, holds: &'static str) -> InvalidUpdate {
 
 fn quoted(name: &str) -> String {
     name.chars().take(MAX_QUOTED).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::document::json;
+
+    #[test]
+    fn pull_refuses_a_condition_that_starts_with_not_as_mongodb_does() {
+        let update = |source: &str| parse(&json::parse(source.as_bytes()).unwrap());
+        assert!(update(r#"{"$pull":{"a":{"$not":{"$gt":1}}}}"#).is_err());
+        assert!(update(r#"{"$pull":{"a":{"$gt":1,"$not":{"$gt":5}}}}"#).is_ok());
+    }
 }
