@@ -78,7 +78,7 @@ pub trait Log: Send + Sync {
 
 /// A reader's place in the log.
 #[async_trait]
-pub trait LogTail: Send {
+pub trait LogTail: Send + Sync {
     /// Waits for the next records: at least one, bounded in number and bytes, offsets ascending.
     ///
     /// Cancel safe: nothing is skipped when the future is dropped. After `Unavailable` the tail

@@ -100,7 +100,7 @@ pub struct Ticket(pub u64);
 
 /// The stream of requests.
 #[async_trait]
-pub trait Deliveries: Send {
+pub trait Deliveries: Send + Sync {
     /// Waits for a request and returns it with whatever else waits, at most `most` in all and
     /// about 1 MiB. Expired requests and bytes that are no request are dropped on the way.
     ///

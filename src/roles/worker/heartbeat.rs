@@ -1,0 +1,82 @@
+//! Tells the others what this worker is and how far it has come.
+//!
+//! Over the progress feed soon after it moved and at least twice a second; in the coordination
+//! service when its role changes and now and then while it moves.
+
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::debug;
+
+use super::replica::Position;
+use super::{Parts, Settings};
+use crate::domain::message::{Member, Progress, Role};
+
+/// No two messages follow each other faster.
+const LEAST_GAP: Duration = Duration::from_millis(4);
+/// A worker that does not move says so this often.
+const BEAT: Duration = Duration::from_millis(250);
+/// The entry in the coordination service is renewed this often while the worker moves.
+const ENTRY_GAP: Duration = Duration::from_secs(2);
+/// A failed entry is tried again after this.
+const ENTRY_RETRY: Duration = Duration::from_millis(200);
+
+/// Sends progress until dropped.
+pub(super) async fn beat(
+    parts: Parts,
+    settings: Settings,
+    mut role: watch::Receiver<Role>,
+    mut position: watch::Receiver<Position>,
+) {
+    loop {
+        let at = position.borrow_and_update().clone();
+        let progress = Progress {
+            node: settings.node.clone(),
+            role: *role.borrow_and_update(),
+            epoch: at.epoch,
+            applied: at.applied,
+        };
+        if let Err(error) = parts.progress.publish(&progress).await {
+            debug!(error = %anyhow::Error::new(error), "progress not sent");
+        }
+        let next = Instant::now() + LEAST_GAP;
+        let moved = async {
+            tokio::select! { _ = role.changed() => {}, _ = position.changed() => {} }
+        };
+        let _ = timeout(BEAT, moved).await;
+        sleep_until(next).await;
+    }
+}
+
+/// Keeps the entry in the coordination service until dropped.
+pub(super) async fn enter(
+    parts: Parts,
+    settings: Settings,
+    mut role: watch::Receiver<Role>,
+    position: watch::Receiver<Position>,
+) {
+    let mut entered: Option<Member> = None;
+    loop {
+        let at = position.borrow().clone();
+        let member = Member {
+            node: settings.node.clone(),
+            role: *role.borrow_and_update(),
+            pid: settings.pid,
+            database: parts.store.address(),
+            epoch: at.epoch,
+            applied: at.applied,
+        };
+        let mut pause = ENTRY_GAP;
+        if entered.as_ref() != Some(&member) {
+            match parts.coordination.join(&member).await {
+                Ok(()) => entered = Some(member),
+                Err(error) => {
+                    debug!(error = %anyhow::Error::new(error), "entry not written");
+                    pause = ENTRY_RETRY;
+                }
+            }
+        }
+        let _ = timeout(pause, role.changed()).await;
+    }
+}

@@ -1,0 +1,141 @@
+//! Brings a replica to the end of the log: from its own database, from a copy, or both.
+
+use std::time::Duration;
+
+use tracing::{info, warn};
+
+use super::replica::Replica;
+use super::{Parts, Settings, WorkerError};
+use crate::domain::ids::{DatabaseAddress, Offset};
+use crate::domain::log::History;
+use crate::domain::message::Role;
+use crate::domain::planner::DuplicateWindow;
+use crate::ports::log::{Bounds, LogError};
+use crate::ports::store::StoreError;
+
+/// A worker that is further behind than this copies rather than reads everything.
+const COPY_BEYOND: u64 = 50_000;
+/// The pause between two tries to reach the log or a source.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// Where a join ends: the replica has caught up once it has taken in everything before this.
+pub(super) type Target = Offset;
+
+/// Gives the replica a tail that starts where its database ends, and says how far to read.
+///
+/// Waits, with a line in the log, for whatever is not there yet: the log, or a master to copy
+/// from.
+pub(super) async fn join(
+    parts: &Parts,
+    settings: &Settings,
+    replica: &mut Replica,
+) -> Result<Target, WorkerError> {
+    let mut complaint = Complaint::default();
+    loop {
+        match attempt(parts, settings, replica).await {
+            Ok(target) => return Ok(target),
+            Err(Obstacle::Fatal(error)) => return Err(error),
+            Err(Obstacle::Passing(reason)) => complaint.say(&reason),
+        }
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// Says a thing once, not at every try.
+#[derive(Default)]
+struct Complaint(String);
+
+impl Complaint {
+    fn say(&mut self, reason: &str) {
+        if self.0 != reason {
+            warn!(reason, "cannot join yet, waiting");
+            reason.clone_into(&mut self.0);
+        }
+    }
+}
+
+enum Obstacle {
+    Passing(String),
+    Fatal(WorkerError),
+}
+
+impl From<LogError> for Obstacle {
+    fn from(error: LogError) -> Self {
+        match error {
+            LogError::Internal(source) => Self::Fatal(WorkerError::Log(source)),
+            passing => Self::Passing(format!("{:#}", anyhow::Error::new(passing))),
+        }
+    }
+}
+
+impl From<StoreError> for Obstacle {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Internal(source) => Self::Fatal(WorkerError::Store(source)),
+            passing => Self::Passing(format!("{:#}", anyhow::Error::new(passing))),
+        }
+    }
+}
+
+async fn attempt(
+    parts: &Parts,
+    settings: &Settings,
+    replica: &mut Replica,
+) -> Result<Target, Obstacle> {
+    let stored = parts.store.history().await?;
+    let bounds = parts.log.bounds().await?;
+    check_same_log(&stored, bounds)?;
+    let source = source(parts, settings);
+    let must_copy = stored.next_offset() < bounds.first;
+    let behind = bounds.next.0.saturating_sub(stored.next_offset().0);
+    let (history, target) = match source {
+        Some(source) if must_copy || behind > COPY_BEYOND => {
+            info!(%source, behind, "copying a snapshot");
+            let copied = parts.store.copy_from(&source).await?;
+            let consistent = copied.consistent_at.map_or(Offset(0), Offset::next);
+            (copied.history, consistent.max(bounds.next))
+        }
+        None if must_copy => {
+            let reason = "the log no longer holds what this worker lacks, and no master is there \
+                          to copy from";
+            return Err(Obstacle::Passing(reason.to_owned()));
+        }
+        _ => (stored, bounds.next),
+    };
+    // After a mere loss of the log the window is as good as ever; after a start it is empty.
+    let resumes = *replica.history() == history && history.applied.is_some();
+    let from = if resumes {
+        history.next_offset()
+    } else {
+        let early = history.next_offset().0.saturating_sub(DuplicateWindow::RECORDS);
+        let from = Offset(early).max(bounds.first);
+        replica.reset(history, from);
+        from
+    };
+    let tail = parts.log.tail(from).await?;
+    replica.follow(Some(tail));
+    Ok(target)
+}
+
+fn check_same_log(stored: &History, bounds: Bounds) -> Result<(), Obstacle> {
+    if stored.next_offset() <= bounds.next {
+        return Ok(());
+    }
+    Err(Obstacle::Fatal(WorkerError::ForeignLog(format!(
+        "the log ends at offset {}, but this database holds everything up to {}: the log has lost \
+         its data or is another one",
+        bounds.next,
+        stored.next_offset()
+    ))))
+}
+
+/// The master's database, or that of whoever is furthest where no master is there.
+fn source(parts: &Parts, settings: &Settings) -> Option<DatabaseAddress> {
+    let view = parts.coordination.view();
+    let view = view.borrow();
+    let others = view.members.values().filter(|member| member.node != settings.node);
+    others
+        .filter(|member| matches!(member.role, Role::Master | Role::Slave | Role::Promoting))
+        .max_by_key(|member| (member.role == Role::Master, member.applied))
+        .map(|member| member.database.clone())
+}

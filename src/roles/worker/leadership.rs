@@ -1,0 +1,60 @@
+//! A claim to lead, written into the leader record.
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::{info, warn};
+
+use super::{Parts, Settings};
+use crate::domain::ids::{Epoch, LogId};
+use crate::domain::promotion::{Event, Leader};
+use crate::ports::coordination::{CoordinationError, CoordinationView, LeaderRecord};
+
+/// The pause before a claim that could not be delivered is made again.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// The leader record as the state machine wants it.
+pub(super) fn leader(view: &CoordinationView) -> Leader {
+    match &view.leader {
+        None if !view.connected => Leader::Unknown,
+        None => Leader::Nobody,
+        Some(record) => {
+            Leader::Named { epoch: record.value.epoch, master: record.value.master.clone() }
+        }
+    }
+}
+
+/// The history to lead: the one that is, or a new one.
+pub(super) fn log_id(parts: &Parts, own: Option<&LogId>) -> LogId {
+    let view = parts.coordination.view();
+    let recorded = view.borrow().leader.as_ref().map(|leader| leader.value.log_id.clone());
+    own.cloned().or(recorded).unwrap_or_else(|| LogId::new(parts.ambient.unique()))
+}
+
+/// Writes this worker into the leader record, unless somebody else stands there by now. The
+/// record itself tells how it went; only a failure to deliver the claim is an event.
+pub(super) async fn claim(
+    parts: Parts,
+    settings: Settings,
+    epoch: Epoch,
+    own: Option<LogId>,
+    events: mpsc::Sender<Event>,
+) {
+    let log_id = log_id(&parts, own.as_ref());
+    let current = parts.coordination.view().borrow().leader.clone();
+    if current.as_ref().is_some_and(|leader| leader.value.master != settings.node) {
+        return;
+    }
+    let record = LeaderRecord { epoch, master: settings.node.clone(), log_id };
+    let expected = current.map(|leader| leader.version);
+    match parts.coordination.set_leader(&record, expected).await {
+        Ok(()) => info!(%epoch, "claimed leadership"),
+        Err(CoordinationError::Conflict) => info!(%epoch, "another worker leads"),
+        Err(error) => {
+            warn!(%epoch, error = %anyhow::Error::new(error), "claim not delivered");
+            tokio::time::sleep(PAUSE).await;
+            // A driver that is gone has no use for the event.
+            let _ = events.send(Event::ClaimFailed).await;
+        }
+    }
+}

@@ -1,0 +1,248 @@
+//! Answers reads from the worker's own database, as one of the consumers of `readQ`.
+
+use std::sync::Arc;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::time::{sleep, timeout_at};
+use tracing::{debug, info, warn};
+
+use super::replica::Position;
+use super::{Parts, Settings};
+use crate::domain::ids::Offset;
+use crate::domain::message::{Progress, ReadResult, Reply, Request, Role};
+use crate::domain::request::{Consistency, ReadOperation, ReadShape};
+use crate::ports::requests::{Consumer, Delivery, Queue};
+use crate::ports::store::{Store, StoreError};
+
+/// The most that one answer may hold, in bytes of documents.
+const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
+/// Reads held at a time.
+const UNANSWERED: u16 = 256;
+/// Deliveries taken at a time.
+const MOST: usize = 64;
+/// The pause before a lost queue is consumed again.
+const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// What the driver asks of the reader.
+#[derive(Debug)]
+pub(super) enum Order {
+    Serve,
+    /// Take no more; say when everything held is answered.
+    Stop(oneshot::Sender<()>),
+}
+
+pub(super) struct Reader {
+    parts: Parts,
+    settings: Settings,
+    position: watch::Receiver<Position>,
+    orders: mpsc::Receiver<Order>,
+    lag: Lag,
+}
+
+/// Why serving ended.
+enum End {
+    Stopped(oneshot::Sender<()>),
+    QueueLost,
+    Lagging,
+    Over,
+}
+
+impl Reader {
+    pub(super) fn new(
+        parts: Parts,
+        settings: Settings,
+        position: watch::Receiver<Position>,
+        orders: mpsc::Receiver<Order>,
+    ) -> Self {
+        let lag = Lag { feed: parts.progress.subscribe(), master: None, most: settings.max_lag };
+        Self { parts, settings, position, orders, lag }
+    }
+
+    /// Runs until the driver lets go.
+    pub(super) async fn run(mut self) {
+        let mut serving = false;
+        loop {
+            if !serving {
+                match self.orders.recv().await {
+                    None => return,
+                    Some(Order::Serve) => serving = true,
+                    Some(Order::Stop(done)) => confirm(done),
+                }
+                continue;
+            }
+            match self.serve().await {
+                End::Over => return,
+                End::Stopped(done) => {
+                    serving = false;
+                    confirm(done);
+                }
+                End::Lagging | End::QueueLost => sleep(PAUSE).await,
+            }
+        }
+    }
+
+    async fn serve(&mut self) -> End {
+        if self.lag.is_too_large(&self.position) {
+            return End::Lagging;
+        }
+        let consumer = match self.parts.requests.consume(&Queue::Read, UNANSWERED).await {
+            Ok(consumer) => consumer,
+            Err(error) => {
+                debug!(error = %anyhow::Error::new(error), "cannot consume reads");
+                return End::QueueLost;
+            }
+        };
+        info!("serving reads");
+        self.serve_from(consumer).await
+    }
+
+    async fn serve_from(&mut self, mut consumer: Consumer) -> End {
+        let mut held = FuturesUnordered::new();
+        let end = loop {
+            tokio::select! {
+                biased;
+                order = self.orders.recv() => match order {
+                    None => return End::Over,
+                    Some(Order::Serve) => {}
+                    Some(Order::Stop(done)) => break End::Stopped(done),
+                },
+                Some(()) = held.next() => {}
+                () = self.lag.listen() => if self.lag.is_too_large(&self.position) {
+                    warn!("lagging too far behind the master, not serving reads");
+                    break End::Lagging;
+                },
+                received = consumer.deliveries.receive(MOST) => match received {
+                    Ok(deliveries) => for delivery in deliveries {
+                        held.push(self.handle(delivery, &consumer));
+                    },
+                    Err(error) => {
+                        warn!(error = %anyhow::Error::new(error), "read queue lost");
+                        return End::QueueLost;
+                    }
+                },
+            }
+        };
+        consumer.deliveries.close().await;
+        while held.next().await.is_some() {}
+        end
+    }
+
+    fn handle(&self, delivery: Delivery, consumer: &Consumer) -> impl Future<Output = ()> + use<> {
+        let store = Arc::clone(&self.parts.store);
+        let answers = Arc::clone(&consumer.answers);
+        let mut position = self.position.clone();
+        let node = self.settings.node.clone();
+        async move {
+            let reply = match delivery.request.as_ref() {
+                Request::Read(operation) => {
+                    let reached = reach(&mut position, operation.consistency, delivery.expires_at);
+                    match reached.await {
+                        Some(offset) => read(store.as_ref(), operation, offset).await,
+                        // The asker has given up.
+                        None => None,
+                    }
+                }
+                Request::Ping => Some(Reply::Pong),
+                Request::Write(_) => {
+                    warn!(%node, "a write among the reads passed over");
+                    None
+                }
+            };
+            match reply {
+                Some(reply) => {
+                    let _ = answers.answer(vec![(delivery.ticket, reply)]).await;
+                }
+                None => {
+                    // Not at once: a database that is away would be asked without pause.
+                    sleep(PAUSE).await;
+                    answers.release(vec![delivery.ticket]).await;
+                }
+            }
+        }
+    }
+}
+
+/// Nobody may be waiting any more.
+fn confirm(done: oneshot::Sender<()>) {
+    let _ = done.send(());
+}
+
+/// Waits until the state is as new as the read wants it, and says how new it is.
+async fn reach(
+    position: &mut watch::Receiver<Position>,
+    consistency: Consistency,
+    expires_at: tokio::time::Instant,
+) -> Option<Offset> {
+    let least = match consistency {
+        Consistency::Session(offset) => Some(offset),
+        Consistency::Eventual | Consistency::Strong => None,
+    };
+    let reached = position.wait_for(|at| at.applied.is_some() && at.applied >= least);
+    let at = timeout_at(expires_at, reached).await.ok()?.ok()?;
+    at.applied
+}
+
+/// Reads from a store that holds at least everything up to `offset`. `None` when the database is
+/// away: somebody else is to answer.
+pub(super) async fn read(
+    store: &dyn Store,
+    operation: &ReadOperation,
+    offset: Offset,
+) -> Option<Reply> {
+    let query = &operation.query;
+    let result = match &operation.shape {
+        ReadShape::Documents => {
+            store.find(query, MAX_ANSWER_BYTES).await.map(ReadResult::Documents)
+        }
+        ReadShape::Count => store.count(query).await.map(ReadResult::Count),
+        ReadShape::Distinct(field) => store
+            .distinct(&query.collection, &query.filter, field, MAX_ANSWER_BYTES)
+            .await
+            .map(ReadResult::Values),
+    };
+    match result {
+        Ok(result) => Some(Reply::Read { offset, result }),
+        Err(error @ (StoreError::TooLarge { .. } | StoreError::TimedOut)) => {
+            Some(Reply::ReadRefused { detail: error.to_string() })
+        }
+        Err(error) => {
+            warn!(error = %format!("{:#}", anyhow::Error::new(error)), "read failed");
+            None
+        }
+    }
+}
+
+/// How far the master is ahead, as its signs of life say.
+struct Lag {
+    feed: broadcast::Receiver<Progress>,
+    master: Option<Offset>,
+    most: u64,
+}
+
+impl Lag {
+    /// Waits for the next word of the master. Cancel safe.
+    async fn listen(&mut self) {
+        loop {
+            match self.feed.recv().await {
+                Ok(progress) if progress.role == Role::Master => {
+                    self.master = progress.applied;
+                    return;
+                }
+                Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
+    fn is_too_large(&mut self, position: &watch::Receiver<Position>) -> bool {
+        while let Ok(progress) = self.feed.try_recv() {
+            if progress.role == Role::Master {
+                self.master = progress.applied;
+            }
+        }
+        let own = position.borrow().applied.map_or(0, |offset| offset.0);
+        self.master.is_some_and(|master| master.0.saturating_sub(own) > self.most)
+    }
+}

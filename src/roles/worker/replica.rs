@@ -1,0 +1,208 @@
+//! A database that follows the log: reads records, lets the admission rule judge them, applies
+//! what counts.
+//!
+//! Nothing else in the program changes a store.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::WorkerError;
+use crate::domain::ids::{Epoch, LogId, NodeId, Offset, Sequence};
+use crate::domain::log::{Admission, Change, History, Record, RecordBody};
+use crate::domain::planner::DuplicateWindow;
+use crate::ports::log::{LogError, LogItem, LogTail};
+use crate::ports::store::{Store, StoreError};
+
+/// The longest pause between two tries to apply.
+const MAX_PAUSE: Duration = Duration::from_millis(500);
+
+/// How far a worker is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) log_id: Option<LogId>,
+    pub(super) epoch: Epoch,
+    pub(super) applied: Option<Offset>,
+}
+
+/// What a piece of the log said, beyond its changes.
+#[derive(Debug, Default)]
+pub(super) struct News {
+    /// Epochs that began, in order.
+    pub(super) begun: Vec<(Epoch, NodeId)>,
+    /// Epoch records that came too late, with who hoped for them.
+    pub(super) refused: Vec<(Epoch, NodeId)>,
+    /// The last admitted batch of the current epoch.
+    pub(super) batch: Option<Batch>,
+}
+
+/// Names an admitted batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Batch {
+    pub(super) epoch: Epoch,
+    pub(super) sequence: Sequence,
+    pub(super) offset: Offset,
+}
+
+/// Records that were judged and are yet to be applied.
+#[derive(Debug, Default)]
+pub(super) struct Judged {
+    changes: Vec<Change>,
+    moved: bool,
+    pub(super) news: News,
+}
+
+/// A store, its place in the log, and what it remembers of recent requests.
+pub(super) struct Replica {
+    store: Arc<dyn Store>,
+    tail: Option<Box<dyn LogTail>>,
+    history: History,
+    window: DuplicateWindow,
+    position: watch::Sender<Position>,
+    patience: Duration,
+}
+
+impl Replica {
+    /// A replica without a place in the log yet; see [`Replica::follow`].
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        position: watch::Sender<Position>,
+        patience: Duration,
+    ) -> Self {
+        Self {
+            store,
+            tail: None,
+            history: History::default(),
+            window: DuplicateWindow::starting_at(Offset(0)),
+            position,
+            patience,
+        }
+    }
+
+    /// Starts over from what the store holds, with a window that is fed from `floor` on.
+    pub(super) fn reset(&mut self, history: History, floor: Offset) {
+        self.history = history;
+        self.window = DuplicateWindow::starting_at(floor.max(self.history.judges_from()));
+        self.publish();
+    }
+
+    /// Reads on through this tail.
+    pub(super) fn follow(&mut self, tail: Option<Box<dyn LogTail>>) {
+        self.tail = tail;
+    }
+
+    pub(super) fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    pub(super) fn history(&self) -> &History {
+        &self.history
+    }
+
+    pub(super) fn window(&self) -> &DuplicateWindow {
+        &self.window
+    }
+
+    /// Waits for records. Cancel safe. Waits forever without a tail.
+    pub(super) async fn next(&mut self) -> Result<Vec<LogItem>, LogError> {
+        match &mut self.tail {
+            Some(tail) => tail.next().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Lets the admission rule judge records. What counts must be applied before anything else
+    /// is judged.
+    pub(super) fn judge(&mut self, items: Vec<LogItem>) -> Result<Judged, WorkerError> {
+        let mut judged = Judged::default();
+        for LogItem { offset, record } in items {
+            match record {
+                Ok(record) => self.judge_record(offset, &record, &mut judged)?,
+                Err(noise) if noise.newer => {
+                    return Err(WorkerError::Log(anyhow::Error::new(noise)));
+                }
+                Err(noise) => {
+                    error!(%offset, %noise, "bytes in the log that are no record passed over");
+                    self.history.pass_over(offset);
+                    judged.moved = true;
+                }
+            }
+        }
+        Ok(judged)
+    }
+
+    fn judge_record(
+        &mut self,
+        offset: Offset,
+        record: &Arc<Record>,
+        judged: &mut Judged,
+    ) -> Result<(), WorkerError> {
+        let admission = self.history.admit(offset, record);
+        match (admission, &record.body) {
+            (Admission::Repeated, RecordBody::Batch { entries, .. }) => {
+                if offset >= self.window.floor() && self.history.had_admitted(offset, record) {
+                    self.window.record(offset, entries);
+                }
+                return Ok(());
+            }
+            (Admission::Repeated, RecordBody::Epoch { .. }) => return Ok(()),
+            (Admission::Foreign, _) => {
+                return Err(WorkerError::ForeignLog(format!(
+                    "the log at offset {offset} belongs to history {}, this database to another: \
+                     give this worker an empty database, or the log its old data",
+                    record.log_id
+                )));
+            }
+            (Admission::Admitted, RecordBody::Epoch { master }) => {
+                judged.news.begun.push((record.epoch, master.clone()));
+                judged.news.batch = None;
+            }
+            (Admission::Admitted, RecordBody::Batch { sequence, entries }) => {
+                self.window.record(offset, entries);
+                let changes = entries.iter().flat_map(|entry| &entry.changes);
+                judged.changes.extend(changes.cloned());
+                let (epoch, sequence) = (record.epoch, *sequence);
+                judged.news.batch = Some(Batch { epoch, sequence, offset });
+            }
+            (Admission::Stale, RecordBody::Epoch { master }) => {
+                judged.news.refused.push((record.epoch, master.clone()));
+            }
+            (Admission::Stale | Admission::OutOfSequence, _) => {
+                metrics::counter!("rideshare_worker_batches_refused_total").increment(1);
+                warn!(%offset, epoch = %record.epoch, ?admission, "batch fenced");
+            }
+        }
+        judged.moved = true;
+        Ok(())
+    }
+
+    /// Applies what was judged, trying again for as long as the database may fail.
+    pub(super) async fn apply(&mut self, judged: Judged) -> Result<News, WorkerError> {
+        if judged.moved {
+            let started = Instant::now();
+            let mut pause = Duration::from_millis(10);
+            while let Err(error) = self.store.apply(&judged.changes, &self.history).await {
+                let lasting = matches!(error, StoreError::Internal(_));
+                if lasting || started.elapsed() >= self.patience {
+                    return Err(WorkerError::Store(anyhow::Error::new(error)));
+                }
+                warn!(error = %anyhow::Error::new(error), "apply failed, trying again");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(MAX_PAUSE);
+            }
+            self.publish();
+        }
+        Ok(judged.news)
+    }
+
+    fn publish(&self) {
+        self.position.send_replace(Position {
+            log_id: self.history.log_id.clone(),
+            epoch: self.history.epoch(),
+            applied: self.history.applied,
+        });
+    }
+}

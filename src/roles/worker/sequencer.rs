@@ -1,0 +1,461 @@
+//! Follows the log and, while master, puts writes into it.
+//!
+//! One loop, no locks: it alone owns the replica. Group commit makes it fast: whatever waits in
+//! `writeQ` becomes one record. Nothing is answered before its record was read back and admitted.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+use tracing::{info, warn};
+
+use super::joining::{Target, join};
+use super::leadership::log_id;
+use super::reader::read;
+use super::replica::{News, Replica};
+use super::{Parts, Settings, WorkerError};
+use crate::domain::ids::{Epoch, Offset, Sequence};
+use crate::domain::log::{Entry, Record, RecordBody};
+use crate::domain::message::{Reply, Request};
+use crate::domain::planner::{self, Answer, Needs, View};
+use crate::domain::promotion::Event;
+use crate::domain::query::Query;
+use crate::domain::request::{Acknowledgement, WriteRequest};
+use crate::ports::log::{LogError, LogItem};
+use crate::ports::requests::{Consumer, Delivery, Queue, Ticket};
+use crate::ports::store::StoreError;
+
+/// A record that is not read back within this is lost, or the log is.
+const READ_BACK: Duration = Duration::from_secs(10);
+/// The most that a scan for an update or a delete may fetch.
+const MAX_SCAN_BYTES: usize = planner::MAX_ENTRY_BYTES;
+/// Strong reads that are carried out at a time; further ones wait in the queue.
+const MAX_STRONG_READS: usize = 256;
+
+/// What the driver asks of the sequencer.
+#[derive(Debug)]
+pub(super) enum Order {
+    CatchUp,
+    AppendEpoch(Epoch),
+    AcceptWrites(Epoch),
+    StopWrites,
+    /// Finish what is held and say [`Event::Drained`].
+    Finish,
+}
+
+/// Why sequencing stopped.
+enum Interruption {
+    /// Nobody knows what became of the last append.
+    LogLost,
+    /// A newer epoch has begun.
+    Fenced,
+    /// The worker cannot go on.
+    Fatal(WorkerError),
+}
+
+impl From<WorkerError> for Interruption {
+    fn from(error: WorkerError) -> Self {
+        Self::Fatal(error)
+    }
+}
+
+struct Leading {
+    epoch: Epoch,
+    next_sequence: Sequence,
+    consumer: Consumer,
+}
+
+/// A write with the ticket of its delivery.
+type Held = (Ticket, WriteRequest);
+
+pub(super) struct Sequencer {
+    parts: Parts,
+    settings: Settings,
+    replica: Replica,
+    orders: mpsc::Receiver<Order>,
+    events: mpsc::Sender<Event>,
+    /// Set while catching up.
+    target: Option<Target>,
+    leading: Option<Leading>,
+    strong_reads: JoinSet<()>,
+}
+
+enum Step {
+    Order(Option<Order>),
+    Items(Result<Vec<LogItem>, LogError>),
+    Requests(Vec<Delivery>),
+    RequestsLost,
+}
+
+impl Sequencer {
+    pub(super) fn new(
+        parts: Parts,
+        settings: Settings,
+        replica: Replica,
+        orders: mpsc::Receiver<Order>,
+        events: mpsc::Sender<Event>,
+    ) -> Self {
+        Self {
+            parts,
+            settings,
+            replica,
+            orders,
+            events,
+            target: None,
+            leading: None,
+            strong_reads: JoinSet::new(),
+        }
+    }
+
+    /// Runs until the driver lets go or the worker cannot go on.
+    pub(super) async fn run(mut self) -> Result<(), WorkerError> {
+        self.catch_up().await?;
+        loop {
+            let most = self.settings.batch_requests;
+            let reads_fit = self.strong_reads.len() < MAX_STRONG_READS;
+            let step = tokio::select! {
+                biased;
+                order = self.orders.recv() => Step::Order(order),
+                items = self.replica.next() => Step::Items(items),
+                Some(_) = self.strong_reads.join_next() => continue,
+                received = receive(&mut self.leading, most), if reads_fit => match received {
+                    Ok(deliveries) => Step::Requests(deliveries),
+                    Err(()) => Step::RequestsLost,
+                },
+            };
+            let outcome = match step {
+                Step::Order(None) => return Ok(()),
+                Step::Order(Some(order)) => self.obey(order).await,
+                Step::Items(Ok(items)) => self.take_in(items).await,
+                Step::Items(Err(error)) => Err(interruption(error)),
+                Step::Requests(deliveries) => self.sequence(deliveries).await,
+                Step::RequestsLost => Err(Interruption::LogLost),
+            };
+            match outcome {
+                Ok(()) => {}
+                Err(Interruption::Fenced) => self.leading = None,
+                Err(Interruption::LogLost) => self.lose_log().await,
+                Err(Interruption::Fatal(error)) => return Err(error),
+            }
+        }
+    }
+
+    async fn obey(&mut self, order: Order) -> Result<(), Interruption> {
+        match order {
+            Order::CatchUp => self.catch_up().await?,
+            Order::AppendEpoch(epoch) => {
+                let master = self.settings.node.clone();
+                let record = self.record(epoch, RecordBody::Epoch { master });
+                self.parts.log.append(record).await.map_err(interruption)?;
+            }
+            Order::AcceptWrites(epoch) => self.accept_writes(epoch).await?,
+            Order::StopWrites => self.stop_writes().await,
+            Order::Finish => {
+                self.stop_writes().await;
+                while self.strong_reads.join_next().await.is_some() {}
+                self.tell(Event::Drained).await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn catch_up(&mut self) -> Result<(), WorkerError> {
+        let target = join(&self.parts, &self.settings, &mut self.replica).await?;
+        info!(target = %target, at = %self.replica.history().next_offset(), "catching up");
+        self.target = Some(target);
+        self.note_arrival().await;
+        Ok(())
+    }
+
+    async fn note_arrival(&mut self) {
+        let at = self.replica.history().next_offset();
+        if self.target.is_some_and(|target| at >= target) {
+            self.target = None;
+            self.tell(Event::CaughtUp).await;
+        }
+    }
+
+    async fn accept_writes(&mut self, epoch: Epoch) -> Result<(), Interruption> {
+        if self.replica.history().epoch() != epoch {
+            return Err(Interruption::Fenced);
+        }
+        let unanswered = u16::try_from(self.settings.batch_requests * 2).unwrap_or(u16::MAX);
+        match self.parts.requests.consume(&Queue::Write, unanswered).await {
+            Ok(consumer) => {
+                let next_sequence = self.replica.history().next_sequence();
+                self.leading = Some(Leading { epoch, next_sequence, consumer });
+                info!(%epoch, "accepting writes");
+                Ok(())
+            }
+            Err(error) => {
+                warn!(error = %anyhow::Error::new(error), "cannot consume writes");
+                Err(Interruption::LogLost)
+            }
+        }
+    }
+
+    async fn stop_writes(&mut self) {
+        if let Some(mut leading) = self.leading.take() {
+            leading.consumer.deliveries.close().await;
+            info!(epoch = %leading.epoch, "stopped accepting writes");
+        }
+    }
+
+    async fn lose_log(&mut self) {
+        self.leading = None;
+        self.target = None;
+        self.replica.follow(None);
+        metrics::counter!("rideshare_worker_log_losses_total").increment(1);
+        self.tell(Event::LogLost).await;
+    }
+
+    /// The driver outlives this task; a closed channel means that all is over.
+    async fn tell(&self, event: Event) {
+        let _ = self.events.send(event).await;
+    }
+
+    async fn take_in(&mut self, items: Vec<LogItem>) -> Result<(), Interruption> {
+        let judged = self.replica.judge(items)?;
+        let news = self.replica.apply(judged).await?;
+        self.report(news).await
+    }
+
+    /// Passes on what the log said of epochs; a newer one than its own ends this office.
+    async fn report(&mut self, news: News) -> Result<(), Interruption> {
+        let own = self.leading.as_ref().map(|leading| leading.epoch);
+        let fenced = news.begun.iter().any(|(epoch, _)| own.is_some_and(|own| *epoch > own));
+        for (epoch, master) in news.begun {
+            info!(%epoch, %master, "epoch begun");
+            self.tell(Event::EpochAdmitted { epoch, master }).await;
+        }
+        for (epoch, master) in news.refused {
+            if master == self.settings.node {
+                self.tell(Event::EpochRefused { epoch }).await;
+            }
+        }
+        self.note_arrival().await;
+        if fenced { Err(Interruption::Fenced) } else { Ok(()) }
+    }
+
+    /// Carries deliveries through the log. Whatever is not answered goes back to the queue.
+    async fn sequence(&mut self, deliveries: Vec<Delivery>) -> Result<(), Interruption> {
+        let (mut writes, mut reads) = (Vec::new(), Vec::new());
+        let mut unanswered: Vec<Ticket> = Vec::with_capacity(deliveries.len());
+        for delivery in deliveries {
+            unanswered.push(delivery.ticket);
+            match Arc::unwrap_or_clone(delivery.request) {
+                Request::Write(write) => writes.push((delivery.ticket, write)),
+                Request::Read(read) => reads.push((delivery.ticket, read)),
+                Request::Ping => self.answer(vec![(delivery.ticket, Reply::Pong)]).await,
+            }
+        }
+        let mut left = writes.as_slice();
+        let barrier_only = left.is_empty() && !reads.is_empty();
+        while !left.is_empty() || barrier_only {
+            match self.commit(left).await {
+                Ok(done) => {
+                    unanswered.drain(..done.min(unanswered.len()));
+                    left = &left[done..];
+                }
+                Err(interruption) => {
+                    self.release(left, &reads).await;
+                    return Err(interruption);
+                }
+            }
+            if barrier_only {
+                break;
+            }
+        }
+        self.read_behind_barrier(reads);
+        Ok(())
+    }
+
+    async fn release<T>(&self, writes: &[Held], reads: &[(Ticket, T)]) {
+        let tickets = writes.iter().map(|(ticket, _)| *ticket);
+        let tickets = tickets.chain(reads.iter().map(|(ticket, _)| *ticket)).collect();
+        if let Some(leading) = &self.leading {
+            leading.consumer.answers.release(tickets).await;
+        }
+    }
+
+    /// Plans as many of the requests as fit one batch, and answers them once it is read back.
+    /// Returns how many that were. Without requests the batch is a barrier.
+    async fn commit(&mut self, held: &[Held]) -> Result<usize, Interruption> {
+        let requests: Vec<&WriteRequest> = held.iter().map(|(_, request)| request).collect();
+        let requests = &requests[..planner::together(&requests)];
+        let view = self.fetch(&planner::needs(requests)).await?;
+        let plan = planner::plan(requests, view, self.replica.window());
+        metrics::histogram!("rideshare_worker_batch_requests").record(requests.len() as f64);
+        let Some(leading) = &mut self.leading else { return Err(Interruption::Fenced) };
+        let (epoch, sequence) = (leading.epoch, leading.next_sequence);
+        leading.next_sequence = sequence.next();
+        let answers = plan.answers;
+        let record = self.record(epoch, RecordBody::Batch { sequence, entries: plan.entries });
+        self.parts.log.append(Arc::clone(&record)).await.map_err(interruption)?;
+        let done = &held[..answers.len()];
+        self.read_back(epoch, sequence, &record, done, answers).await?;
+        Ok(done.len())
+    }
+
+    /// Waits for the own batch, applies everything up to it, and answers.
+    async fn read_back(
+        &mut self,
+        epoch: Epoch,
+        sequence: Sequence,
+        record: &Record,
+        held: &[Held],
+        mut answers: Vec<Answer>,
+    ) -> Result<(), Interruption> {
+        let entries = match &record.body {
+            RecordBody::Batch { entries, .. } => entries.as_slice(),
+            RecordBody::Epoch { .. } => &[],
+        };
+        let (mut early, mut late) = (Vec::new(), Vec::new());
+        for ((ticket, request), answer) in held.iter().zip(answers.drain(..)) {
+            let queue = if request.acknowledgement == Acknowledgement::Logged {
+                &mut early
+            } else {
+                &mut late
+            };
+            queue.push((*ticket, answer));
+        }
+        loop {
+            let Ok(items) = timeout(READ_BACK, self.replica.next()).await else {
+                warn!(%epoch, %sequence, "batch not read back in time");
+                return Err(Interruption::LogLost);
+            };
+            let judged = self.replica.judge(items.map_err(interruption)?)?;
+            let own = judged
+                .news
+                .batch
+                .filter(|batch| (batch.epoch, batch.sequence) == (epoch, sequence));
+            if let Some(batch) = own {
+                self.answer_written(&mut early, batch.offset, entries).await;
+            }
+            let news = self.replica.apply(judged).await?;
+            if let Some(batch) = own {
+                self.answer_written(&mut late, batch.offset, entries).await;
+            }
+            self.report(news).await?;
+            if own.is_some() {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn answer_written(
+        &self,
+        answers: &mut Vec<(Ticket, Answer)>,
+        offset: Offset,
+        entries: &[Entry],
+    ) {
+        let replies = answers.drain(..).map(|(ticket, answer)| {
+            let recorded = answer.resolve(offset, entries);
+            (ticket, Reply::Written { offset: recorded.offset, outcome: recorded.outcome })
+        });
+        self.answer(replies.collect()).await;
+    }
+
+    /// An answer that cannot be sent is asked for again: the request comes back.
+    async fn answer(&self, replies: Vec<(Ticket, Reply)>) {
+        let Some(leading) = self.leading.as_ref().filter(|_| !replies.is_empty()) else { return };
+        if let Err(error) = leading.consumer.answers.answer(replies).await {
+            warn!(error = %anyhow::Error::new(error), "answers not sent");
+        }
+    }
+
+    /// Carries out strong reads beside the loop. The barrier makes them current; a state newer
+    /// than the barrier is current too.
+    fn read_behind_barrier(&mut self, reads: Vec<(Ticket, crate::domain::request::ReadOperation)>) {
+        let Some(leading) = &self.leading else { return };
+        let Some(offset) = self.replica.history().applied else { return };
+        for (ticket, operation) in reads {
+            let answers = Arc::clone(&leading.consumer.answers);
+            let store = Arc::clone(self.replica.store());
+            self.strong_reads.spawn(async move {
+                match read(store.as_ref(), &operation, offset).await {
+                    Some(reply) => {
+                        let _ = answers.answer(vec![(ticket, reply)]).await;
+                    }
+                    None => answers.release(vec![ticket]).await,
+                }
+            });
+        }
+    }
+
+    async fn fetch(&self, needs: &Needs) -> Result<View, Interruption> {
+        let mut view = View::default();
+        let store = self.replica.store();
+        for (collection, ids) in &needs.ids {
+            let wanted: Vec<_> = ids.iter().cloned().collect();
+            let found = self.insist(|| store.get(collection, &wanted)).await?;
+            let found = found.map_err(|error| WorkerError::Store(anyhow::Error::new(error)))?;
+            view.fetched(collection, wanted, found);
+        }
+        for scan in &needs.scans {
+            let query = Query {
+                collection: scan.collection.clone(),
+                filter: scan.filter.clone(),
+                sort: Vec::new(),
+                projection: None,
+                skip: 0,
+                limit: scan.limit,
+            };
+            match self.insist(|| store.find(&query, MAX_SCAN_BYTES)).await? {
+                Ok(found) => view.scanned(scan.key, found),
+                Err(error) => view.not_scanned(scan.key, error.to_string()),
+            }
+        }
+        Ok(view)
+    }
+
+    /// Tries again while the database is away, for as long as it may be. The inner error is one
+    /// that the request itself is the cause of.
+    async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> Result<Result<T, StoreError>, WorkerError> {
+        let give_up = tokio::time::Instant::now() + self.settings.store_patience;
+        loop {
+            match attempt().await {
+                Err(StoreError::Unavailable(_)) if tokio::time::Instant::now() < give_up => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                Err(error @ (StoreError::Unavailable(_) | StoreError::Internal(_))) => {
+                    return Err(WorkerError::Store(anyhow::Error::new(error)));
+                }
+                Err(error) => return Ok(Err(error)),
+                Ok(found) => return Ok(Ok(found)),
+            }
+        }
+    }
+
+    fn record(&self, epoch: Epoch, body: RecordBody) -> Arc<Record> {
+        let log_id = log_id(&self.parts, self.replica.history().log_id.as_ref());
+        Arc::new(Record { log_id, epoch, appended_at_ms: self.parts.ambient.now_ms(), body })
+    }
+}
+
+/// Waits for requests while leading, and forever otherwise.
+async fn receive(leading: &mut Option<Leading>, most: usize) -> Result<Vec<Delivery>, ()> {
+    match leading {
+        None => std::future::pending().await,
+        Some(leading) => leading.consumer.deliveries.receive(most).await.map_err(|error| {
+            warn!(error = %anyhow::Error::new(error), "write queue lost");
+        }),
+    }
+}
+
+/// What an error of the log means for who leads. Whether the record landed or not, the epoch is
+/// spent: its next sequence is unknown.
+fn interruption(error: LogError) -> Interruption {
+    match error {
+        LogError::Internal(source) => Interruption::Fatal(WorkerError::Log(source)),
+        other => {
+            warn!(error = %format!("{:#}", anyhow::Error::new(other)), "log lost");
+            Interruption::LogLost
+        }
+    }
+}
