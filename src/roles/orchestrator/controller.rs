@@ -1,0 +1,437 @@
+//! Keeps one master and the wanted number of slaves: observe, plan, act, and again.
+//!
+//! Only the orchestrator that holds the controller lock acts. It wakes when containers or
+//! coordination change, and by itself more often the less settled things are.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout};
+use tracing::{error, info, warn};
+
+use super::autoscaler::Autoscaler;
+use super::failover::Failover;
+use super::gateway::Gateway;
+use super::journal::{Cause, Journal, Kind};
+use super::roster::{Office, Roster, Signs};
+use super::vigil::Vigil;
+use super::{Parts, Settings};
+use crate::domain::ids::{Epoch, LogId, NodeId, Pid};
+use crate::domain::message::Role;
+use crate::domain::supervision::{
+    Action, Desired, Observed, ObservedLeader, ObservedWorker, Process, plan,
+};
+use crate::ports::containers::{Container, ContainerState, StartAs};
+use crate::ports::coordination::{CoordinationView, LeaderRecord, OrchestratorStatus, ScaleRecord};
+
+/// The pause between two looks when all is well.
+const CALM: Duration = Duration::from_millis(250);
+/// The pause between two looks while there is no master.
+const BUSY: Duration = Duration::from_millis(20);
+/// How long a suspected worker may take to answer.
+const PING_LIMIT: Duration = Duration::from_millis(400);
+/// How often other orchestrators are told of the reads taken here.
+const TELL_READS: Duration = Duration::from_secs(1);
+/// What a worker last said of itself is believed for this long.
+const FRESH: Duration = Duration::from_secs(2);
+/// No worker is started again sooner than this after the last time; doubled up to the most.
+const RESTART_PAUSE: Duration = Duration::from_millis(250);
+const MOST_RESTART_PAUSE: Duration = Duration::from_secs(10);
+/// New workers that may be started within a while, beyond the most that there may be.
+const STARTS: u32 = 24;
+/// The while.
+const STARTS_PERIOD: Duration = Duration::from_secs(30);
+
+pub(super) struct Controller {
+    parts: Parts,
+    settings: Settings,
+    signs: watch::Receiver<Signs>,
+    office: watch::Receiver<Office>,
+    gateway: Gateway,
+    journal: Journal,
+    vigil: Vigil,
+    failover: Failover,
+    autoscaler: Autoscaler,
+    in_control: bool,
+    /// Asked to drain by this controller.
+    draining: HashSet<NodeId>,
+    /// Removed by this controller; their sessions may live on for a while.
+    removed: HashSet<NodeId>,
+    /// When each worker was last started again, and the pause that was due then.
+    restarts: HashMap<NodeId, (Instant, Duration)>,
+    starts: Vec<Instant>,
+    /// Slow work on the containers; one round at a time.
+    housekeeping: JoinSet<()>,
+    told_reads: Option<(u64, Instant)>,
+}
+
+impl Controller {
+    pub(super) fn new(
+        parts: Parts,
+        settings: Settings,
+        roster: &Roster,
+        gateway: Gateway,
+        journal: Journal,
+    ) -> Self {
+        let now = Instant::now();
+        Self {
+            vigil: Vigil::new(now),
+            failover: Failover::new(settings.promotion_limit),
+            autoscaler: Autoscaler::new(settings.scaling, now),
+            signs: roster.view(),
+            office: roster.office(),
+            parts,
+            settings,
+            gateway,
+            journal,
+            in_control: false,
+            draining: HashSet::new(),
+            removed: HashSet::new(),
+            restarts: HashMap::new(),
+            starts: Vec::new(),
+            housekeeping: JoinSet::new(),
+            told_reads: None,
+        }
+    }
+
+    /// Runs until aborted.
+    pub(super) async fn run(mut self) {
+        let mut containers = self.parts.containers.watch();
+        let mut coordination = self.parts.coordination.view();
+        let mut office = self.office.clone();
+        loop {
+            let pause = self.look_around().await;
+            let change = async {
+                tokio::select! {
+                    changed = containers.changed() => changed.is_ok(),
+                    changed = coordination.changed() => changed.is_ok(),
+                    changed = office.changed() => changed.is_ok(),
+                    Some(_) = self.housekeeping.join_next() => true,
+                }
+            };
+            // A port that is gone for good would wake this loop without end.
+            if timeout(pause, change).await == Ok(false) {
+                error!("a port is closed, the controller stops");
+                return;
+            }
+        }
+    }
+
+    /// One round. Returns the longest pause before the next.
+    async fn look_around(&mut self) -> Duration {
+        let view = self.parts.coordination.view().borrow().clone();
+        let now = Instant::now();
+        let can_listen = view.connected && self.parts.requests.is_connected();
+        self.vigil.look(now, can_listen);
+        if !view.connected {
+            self.in_control = false;
+            return CALM;
+        }
+        self.tell_reads(now).await;
+        if !self.holds_control(&view).await {
+            return CALM;
+        }
+        self.scale(&view, now).await;
+        self.supervise(&view, now).await
+    }
+
+    async fn holds_control(&mut self, view: &CoordinationView) -> bool {
+        let held = match &view.controller {
+            Some(holder) => *holder == self.settings.id,
+            None => {
+                let locked = self.parts.coordination.lock_controller(&self.settings.id).await;
+                locked.unwrap_or(false)
+            }
+        };
+        if held && !self.in_control {
+            info!("in control");
+            self.draining.clear();
+            let own = (&self.settings.id, self.gateway.reads_taken());
+            self.autoscaler.reset(&view.orchestrators, own);
+        }
+        self.in_control = held;
+        held
+    }
+
+    async fn tell_reads(&mut self, now: Instant) {
+        let reads = self.gateway.reads_taken();
+        let due = self
+            .told_reads
+            .is_none_or(|(told, at)| told != reads && now.duration_since(at) >= TELL_READS);
+        let status = OrchestratorStatus { reads };
+        if due && self.parts.coordination.register(&self.settings.id, &status).await.is_ok() {
+            self.told_reads = Some((reads, now));
+        }
+    }
+
+    async fn scale(&mut self, view: &CoordinationView, now: Instant) {
+        let own = (&self.settings.id, self.gateway.reads_taken());
+        let Some(decision) = self.autoscaler.look(&view.orchestrators, own, now) else { return };
+        let current = view.scale.as_ref();
+        if current.is_some_and(|scale| scale.value.manual) {
+            return;
+        }
+        if self.desired(view).slaves == decision.slaves {
+            return;
+        }
+        let record = ScaleRecord { slaves: decision.slaves, manual: false };
+        let written = self.parts.coordination.set_scale(&record, current.map(|it| it.version));
+        match written.await {
+            Ok(()) => self.journal.note_scale(decision.slaves, Cause::Reads(decision.reads)),
+            Err(error) => warn!(error = %anyhow::Error::new(error), "scale record not written"),
+        }
+    }
+
+    fn desired(&self, view: &CoordinationView) -> Desired {
+        let rules = &self.settings.scaling;
+        let least = rules.min_slaves.max(1);
+        let wanted = view.scale.as_ref().map_or(least, |scale| scale.value.slaves);
+        Desired { slaves: wanted.clamp(least, rules.max_slaves.max(least)) }
+    }
+
+    async fn supervise(&mut self, view: &CoordinationView, now: Instant) -> Duration {
+        let desired = self.desired(view);
+        let observed = self.observe(view, now).await;
+        let leader = observed.leader.as_ref();
+        let leads = observed
+            .workers
+            .iter()
+            .find(|worker| leader.is_some_and(|leader| leader.master == worker.node));
+        let in_office = observed.master_in_office().is_some();
+        let named = leader.map(|leader| (&leader.master, leader.epoch));
+        let is_alive = leads.is_some_and(|worker| worker.pid().is_some() && !worker.suspected);
+        if let Some(office) = self.failover.look(named, is_alive, in_office, now) {
+            metrics::histogram!("rideshare_orchestrator_vacancy_seconds")
+                .record(office.vacancy.unwrap_or_default().as_secs_f64());
+            self.journal.note_office(&office.node, office.epoch, office.vacancy);
+            let _ = self.parts.containers.mark_master(&office.node).await;
+        }
+        let actions = plan(desired, &observed);
+        let settled = in_office && actions.is_empty();
+        self.act(actions, view, now).await;
+        if settled { CALM } else { BUSY }
+    }
+
+    async fn observe(&mut self, view: &CoordinationView, now: Instant) -> Observed {
+        let containers = self.parts.containers.watch().borrow().clone();
+        let signs = self.signs.borrow().clone();
+        let now_ms = self.parts.ambient.now_ms();
+        let mut workers = Vec::new();
+        let mut silent = Vec::new();
+        for container in &containers {
+            let uptime = Duration::from_millis(now_ms.saturating_sub(container.changed_at_ms));
+            let worker =
+                self.observe_one(&container.node, Some(container), uptime, view, &signs, now);
+            if self.is_silent(&worker, uptime, &signs, now) {
+                silent.push(workers.len());
+            }
+            workers.push(worker);
+        }
+        self.removed.retain(|node| view.members.contains_key(node));
+        for node in view.members.keys().filter(|node| !self.removed.contains(*node)) {
+            if !workers.iter().any(|worker| worker.node == *node) {
+                let worker = self.observe_one(node, None, Duration::MAX, view, &signs, now);
+                if self.is_silent(&worker, Duration::MAX, &signs, now) {
+                    silent.push(workers.len());
+                }
+                workers.push(worker);
+            }
+        }
+        self.question(&mut workers, &silent, view).await;
+        let leader = view.leader.as_ref().map(|leader| ObservedLeader {
+            epoch: leader.value.epoch,
+            master: leader.value.master.clone(),
+        });
+        self.draining.retain(|node| workers.iter().any(|worker| worker.node == *node));
+        Observed { leader, workers }
+    }
+
+    fn observe_one(
+        &self,
+        node: &NodeId,
+        container: Option<&Container>,
+        uptime: Duration,
+        view: &CoordinationView,
+        signs: &Signs,
+        now: Instant,
+    ) -> ObservedWorker {
+        let member = view.members.get(node);
+        // A sign from before the last start is another process's.
+        let sign = signs.workers.get(node).filter(|sign| {
+            let age = now.duration_since(sign.heard_at);
+            age < uptime && age < FRESH.max(self.settings.suspect_after)
+        });
+        let told = sign.map(|sign| (sign.progress.role, sign.progress.epoch));
+        let told = told.or(member.map(|member| (member.role, member.epoch)));
+        let process = match container.map(|container| container.state) {
+            Some(ContainerState::Running { pid }) => Process::Running { pid },
+            Some(ContainerState::Exited { .. }) => Process::Exited,
+            None => Process::Unmanaged { pid: member.map_or(Pid(u32::MAX), |member| member.pid) },
+        };
+        let role = told.map(|(role, _)| role).filter(|_| process != Process::Exited);
+        let waits = self.restarts.get(node);
+        ObservedWorker {
+            node: node.clone(),
+            process,
+            role,
+            epoch: told.map_or(Epoch(0), |(_, epoch)| epoch),
+            suspected: false,
+            draining: role == Some(Role::Draining) || self.draining.contains(node),
+            passed_over: self.failover.is_passed_over(node),
+            backing_off: waits.is_some_and(|(at, pause)| now.duration_since(*at) < *pause),
+        }
+    }
+
+    fn is_silent(
+        &self,
+        worker: &ObservedWorker,
+        uptime: Duration,
+        signs: &Signs,
+        now: Instant,
+    ) -> bool {
+        let heard_at = signs.workers.get(&worker.node).map(|sign| sign.heard_at);
+        let silence = self.vigil.silence(heard_at, now);
+        let limit = self.settings.suspect_after;
+        worker.process != Process::Exited
+            && uptime > self.settings.startup_grace.max(limit)
+            && silence > limit
+    }
+
+    /// The second observer: whoever is silent is suspected if its session is gone too, or if it
+    /// does not answer.
+    async fn question(
+        &self,
+        workers: &mut [ObservedWorker],
+        silent: &[usize],
+        view: &CoordinationView,
+    ) {
+        let pings = silent.iter().map(|index| {
+            let node = workers[*index].node.clone();
+            async move { (*index, self.gateway.ping(node, PING_LIMIT).await) }
+        });
+        for (index, answered) in join_all(pings).await {
+            let gone = !view.members.contains_key(&workers[index].node);
+            workers[index].suspected = gone || !answered;
+        }
+    }
+
+    async fn act(&mut self, actions: Vec<Action>, view: &CoordinationView, now: Instant) {
+        let mut slow = Vec::new();
+        for action in actions {
+            match action {
+                Action::Fence(node) => self.fence(&node).await,
+                Action::Elect { node, epoch } => self.elect(node, epoch, view).await,
+                Action::Restart(node) => self.restart(&node, now).await,
+                other => slow.push(other),
+            }
+        }
+        if !slow.is_empty() && self.housekeeping.is_empty() {
+            self.keep_house(slow, now);
+        }
+    }
+
+    async fn fence(&self, node: &NodeId) {
+        warn!(worker = %node, "suspected, killing it");
+        match self.parts.containers.kill(node).await {
+            Ok(_) => self.journal.note(Kind::Fenced, Some(node), Cause::Suspected),
+            Err(error) => {
+                error!(worker = %node, error = %anyhow::Error::new(error), "cannot kill");
+            }
+        }
+    }
+
+    async fn elect(&self, node: NodeId, epoch: Epoch, view: &CoordinationView) {
+        let current = view.leader.as_ref();
+        let from = current.map_or(Epoch(0), |leader| leader.value.epoch);
+        let log_id = current.map_or_else(
+            || LogId::new(self.parts.ambient.unique()),
+            |leader| leader.value.log_id.clone(),
+        );
+        let record = LeaderRecord { epoch, master: node.clone(), log_id };
+        let expected = current.map(|leader| leader.version);
+        match self.parts.coordination.set_leader(&record, expected).await {
+            Ok(()) => {
+                metrics::counter!("rideshare_orchestrator_elections_total").increment(1);
+                self.journal.note_election(&node, from, epoch);
+            }
+            Err(error) => warn!(error = %anyhow::Error::new(error), "election not written"),
+        }
+    }
+
+    async fn restart(&mut self, node: &NodeId, now: Instant) {
+        let pause = self.restarts.get(node).map_or(RESTART_PAUSE, |(at, pause)| {
+            let calm = now.duration_since(*at) > MOST_RESTART_PAUSE * 2;
+            if calm { RESTART_PAUSE } else { (*pause * 2).min(MOST_RESTART_PAUSE) }
+        });
+        self.restarts.insert(node.clone(), (now, pause));
+        match self.parts.containers.restart(node).await {
+            Ok(()) => self.journal.note(Kind::Restarted, Some(node), Cause::NoMaster),
+            Err(error) => {
+                error!(worker = %node, error = %anyhow::Error::new(error), "cannot restart");
+            }
+        }
+    }
+
+    /// Carries out what may take long beside the loop: an election must never wait for it.
+    fn keep_house(&mut self, actions: Vec<Action>, now: Instant) {
+        self.starts.retain(|at| now.duration_since(*at) < STARTS_PERIOD);
+        for action in actions {
+            let starts = matches!(action, Action::StartSlave | Action::StartFounder);
+            let most = (STARTS + self.settings.scaling.max_slaves) as usize;
+            if starts && self.starts.len() >= most {
+                warn!("workers die as fast as they are started, pausing");
+                continue;
+            }
+            if starts {
+                self.starts.push(now);
+            }
+            if let Action::Drain(node) = &action {
+                self.draining.insert(node.clone());
+            }
+            if let Action::Remove(node) = &action {
+                self.removed.insert(node.clone());
+            }
+            let (parts, journal) = (self.parts.clone(), self.journal.clone());
+            self.housekeeping.spawn(async move { carry_out(action, &parts, &journal).await });
+        }
+    }
+}
+
+async fn carry_out(action: Action, parts: &Parts, journal: &Journal) {
+    let containers = Arc::clone(&parts.containers);
+    let new_node = || {
+        let unique = parts.ambient.unique();
+        NodeId::new(format!("worker-{}", &unique[unique.len().saturating_sub(8)..]))
+    };
+    let (kind, node, cause, result) = match action {
+        Action::StartFounder => {
+            let node = new_node();
+            let started = containers.start(&node, StartAs::Master).await;
+            (Kind::Started, node, Cause::NoMaster, started)
+        }
+        Action::StartSlave => {
+            let node = new_node();
+            let started = containers.start(&node, StartAs::Slave).await;
+            (Kind::Started, node, Cause::Wanted, started)
+        }
+        Action::Drain(node) => {
+            let stopped = containers.stop(&node).await;
+            (Kind::Drained, node, Cause::Wanted, stopped)
+        }
+        Action::Remove(node) => {
+            let removed = containers.remove(&node).await;
+            (Kind::Removed, node, Cause::Exited, removed)
+        }
+        Action::Fence(_) | Action::Elect { .. } | Action::Restart(_) => return,
+    };
+    match result {
+        Ok(()) => journal.note(kind, Some(&node), cause),
+        Err(error) => {
+            error!(worker = %node, ?kind, error = %anyhow::Error::new(error), "housekeeping failed");
+        }
+    }
+}

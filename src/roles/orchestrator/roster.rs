@@ -1,0 +1,95 @@
+//! What the workers last said of themselves over the progress feed.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use tokio::sync::{broadcast, watch};
+use tokio::time::Instant;
+
+use crate::domain::ids::{Epoch, NodeId, Offset};
+use crate::domain::message::{Progress, Role};
+
+/// A worker that has said nothing for this long is forgotten.
+const FORGET_AFTER: std::time::Duration = std::time::Duration::from_secs(60);
+
+/// The last sign of life of one worker.
+#[derive(Clone, Debug)]
+pub(super) struct Sign {
+    pub(super) progress: Progress,
+    pub(super) heard_at: Instant,
+}
+
+/// All signs of life at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Signs {
+    pub(super) workers: Arc<BTreeMap<NodeId, Sign>>,
+    /// The furthest that any worker has applied the log.
+    pub(super) furthest: Option<Offset>,
+}
+
+/// The newest epoch of which a master has said that it is in office.
+pub(super) type Office = Option<(Epoch, NodeId)>;
+
+impl Signs {
+    /// How many slaves have applied this offset.
+    pub(super) fn replicas_at(&self, offset: Offset) -> usize {
+        let has_applied = |sign: &&Sign| {
+            sign.progress.role == Role::Slave && sign.progress.applied >= Some(offset)
+        };
+        self.workers.values().filter(has_applied).count()
+    }
+
+    fn take(&mut self, progress: Progress) {
+        let heard_at = Instant::now();
+        self.furthest = self.furthest.max(progress.applied);
+        let workers = Arc::make_mut(&mut self.workers);
+        workers.retain(|_, sign| heard_at.duration_since(sign.heard_at) < FORGET_AFTER);
+        workers.insert(progress.node.clone(), Sign { progress, heard_at });
+    }
+}
+
+/// Listens to the progress feed.
+pub(super) struct Roster {
+    feed: broadcast::Receiver<Progress>,
+    signs: watch::Sender<Signs>,
+    /// Apart from the signs, since all who wait for an answer watch it, and it changes rarely.
+    office: watch::Sender<Office>,
+}
+
+impl Roster {
+    pub(super) fn new(feed: broadcast::Receiver<Progress>) -> Self {
+        Self { feed, signs: watch::Sender::new(Signs::default()), office: watch::Sender::new(None) }
+    }
+
+    pub(super) fn view(&self) -> watch::Receiver<Signs> {
+        self.signs.subscribe()
+    }
+
+    pub(super) fn office(&self) -> watch::Receiver<Office> {
+        self.office.subscribe()
+    }
+
+    /// Listens until the feed ends.
+    pub(super) async fn listen(mut self) {
+        loop {
+            match self.feed.recv().await {
+                Ok(progress) => self.take(progress),
+                Err(broadcast::error::RecvError::Lagged(_)) => {}
+                Err(broadcast::error::RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn take(&self, progress: Progress) {
+        if progress.role == Role::Master {
+            self.office.send_if_modified(|office| {
+                let newer = office.as_ref().is_none_or(|(epoch, _)| *epoch < progress.epoch);
+                if newer {
+                    *office = Some((progress.epoch, progress.node.clone()));
+                }
+                newer
+            });
+        }
+        self.signs.send_modify(|signs| signs.take(progress));
+    }
+}

@@ -1,0 +1,160 @@
+//! Puts together what containers, coordination and signs of life say of each worker.
+
+use std::collections::BTreeSet;
+
+use serde::Serialize;
+use tokio::sync::watch;
+
+use super::Parts;
+use super::roster::Signs;
+use crate::domain::ids::{DatabaseAddress, Epoch, NodeId, Offset, Pid};
+use crate::domain::message::Role;
+use crate::ports::containers::{Container, ContainerState};
+use crate::ports::coordination::CoordinationView;
+use crate::roles::ambient::Ambient;
+
+/// Whether a worker lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Life {
+    /// Its process runs.
+    Running,
+    /// Its process has ended.
+    Exited,
+}
+
+/// What is known of one worker.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct WorkerStatus {
+    /// Which.
+    pub node: NodeId,
+    /// What it does, as it last said.
+    pub role: Option<Role>,
+    /// Its process, while it lives.
+    pub pid: Option<Pid>,
+    /// The newest epoch it has admitted.
+    pub epoch: Epoch,
+    /// How far it has applied the log.
+    pub applied: Option<Offset>,
+    /// How many records it lacks of what the furthest worker has.
+    pub lag: Option<u64>,
+    /// Whether it lives.
+    pub state: Life,
+    /// Where its database is.
+    pub database: Option<DatabaseAddress>,
+    /// How long its process has lived, in milliseconds.
+    pub uptime_ms: Option<u64>,
+}
+
+/// Looks at everything there is to see; cheap to clone.
+#[derive(Clone)]
+pub(super) struct Observer {
+    containers: watch::Receiver<Vec<Container>>,
+    coordination: watch::Receiver<CoordinationView>,
+    signs: watch::Receiver<Signs>,
+    ambient: Ambient,
+}
+
+impl Observer {
+    pub(super) fn new(parts: &Parts, signs: watch::Receiver<Signs>) -> Self {
+        Self {
+            containers: parts.containers.watch(),
+            coordination: parts.coordination.view(),
+            signs,
+            ambient: parts.ambient.clone(),
+        }
+    }
+
+    pub(super) fn workers(&self) -> Vec<WorkerStatus> {
+        let containers = self.containers.borrow().clone();
+        let coordination = self.coordination.borrow().clone();
+        let signs = self.signs.borrow().clone();
+        let mut nodes: BTreeSet<&NodeId> = coordination.members.keys().collect();
+        nodes.extend(containers.iter().map(|container| &container.node));
+        let mut workers: Vec<_> = nodes
+            .into_iter()
+            .map(|node| self.worker(node, &containers, &coordination, &signs))
+            .collect();
+        workers.sort_by_key(|worker| worker.pid);
+        workers
+    }
+
+    fn worker(
+        &self,
+        node: &NodeId,
+        containers: &[Container],
+        coordination: &CoordinationView,
+        signs: &Signs,
+    ) -> WorkerStatus {
+        let container = containers.iter().find(|container| container.node == *node);
+        let member = coordination.members.get(node);
+        let progress = signs.workers.get(node).map(|sign| &sign.progress);
+        let (state, pid) = match container.map(|container| container.state) {
+            Some(ContainerState::Running { pid }) => (Life::Running, Some(pid)),
+            Some(ContainerState::Exited { .. }) => (Life::Exited, None),
+            None => (Life::Running, member.map(|member| member.pid)),
+        };
+        let applied = progress.map_or(member.and_then(|member| member.applied), |it| it.applied);
+        let lag = signs
+            .furthest
+            .map(|furthest| furthest.0.saturating_sub(applied.map_or(0, |applied| applied.0)));
+        let role = progress.map(|it| it.role).or(member.map(|member| member.role));
+        WorkerStatus {
+            node: node.clone(),
+            role: role.filter(|_| state == Life::Running),
+            pid,
+            epoch: progress.map_or(member.map_or(Epoch(0), |it| it.epoch), |it| it.epoch),
+            applied,
+            lag,
+            state,
+            database: member.map(|member| member.database.clone()),
+            uptime_ms: container
+                .filter(|_| state == Life::Running)
+                .map(|container| self.ambient.now_ms().saturating_sub(container.changed_at_ms)),
+        }
+    }
+
+    /// The worker that is in office by its own word and the record's.
+    pub(super) fn master(&self) -> Option<NodeId> {
+        let leader = self.coordination.borrow().leader.clone()?.value.master;
+        let alive = |worker: &WorkerStatus| {
+            worker.node == leader
+                && worker.state == Life::Running
+                && worker.role == Some(Role::Master)
+        };
+        self.workers().iter().any(alive).then_some(leader)
+    }
+
+    /// The slaves that live, lowest pid first.
+    pub(super) fn slaves(&self) -> Vec<NodeId> {
+        let slaves = self
+            .workers()
+            .into_iter()
+            .filter(|worker| worker.state == Life::Running && worker.role == Some(Role::Slave));
+        slaves.map(|worker| worker.node).collect()
+    }
+
+    /// Waits until a master is in office and a slave serves.
+    pub(super) async fn ready(&self) {
+        let (mut containers, mut coordination, mut signs) =
+            (self.containers.clone(), self.coordination.clone(), self.signs.clone());
+        while !self.unready().is_empty() {
+            tokio::select! {
+                _ = containers.changed() => {}
+                _ = coordination.changed() => {}
+                _ = signs.changed() => {}
+            }
+        }
+    }
+
+    pub(super) fn unready(&self) -> Vec<&'static str> {
+        let mut reasons = Vec::new();
+        if self.master().is_none() {
+            reasons.push("no master is in office");
+        }
+        if self.slaves().is_empty() {
+            reasons.push("no slave serves reads");
+        }
+        reasons
+    }
+}
