@@ -1,0 +1,10 @@
+//! The HTTP face: turns requests into calls on role handles, and answers into bodies.
+//!
+//! Alone in knowing actix-web. One table, in [`error`], maps errors to status codes.
+
+pub mod error;
+mod extract;
+mod observe;
+pub mod orchestrator;
+mod render;
+pub mod server;

@@ -1,0 +1,37 @@
+//! A span, a request id and metrics for every request.
+
+use std::time::Instant;
+
+use actix_web::Error;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
+use tracing::{Instrument, debug, info_span};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Wraps a request; given to `actix_web::middleware::from_fn`.
+pub(super) async fn observe(
+    request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<impl MessageBody>, Error> {
+    let started = Instant::now();
+    let id = uuid::Uuid::now_v7();
+    let method = request.method().clone();
+    // The pattern, not the path: paths are without number.
+    let route = request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
+    let span = info_span!("request", %id, %method, route);
+    let mut response = next.call(request).instrument(span.clone()).await?;
+    let status = response.status().as_u16();
+    if let Ok(id) = HeaderValue::from_str(&id.to_string()) {
+        response.headers_mut().insert(REQUEST_ID, id);
+    }
+    let elapsed = started.elapsed();
+    span.in_scope(|| debug!(status, elapsed_us = elapsed.as_micros(), "answered"));
+    let labels = [("route", route), ("method", method.to_string()), ("status", status.to_string())];
+    metrics::counter!("rideshare_http_requests_total", &labels).increment(1);
+    let [route, ..] = labels;
+    metrics::histogram!("rideshare_http_request_seconds", &[route]).record(elapsed.as_secs_f64());
+    Ok(response)
+}

@@ -1,0 +1,81 @@
+//! Listeners, the common parts of every service, and the end of a server.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::http::StatusCode;
+use actix_web::http::header;
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, ResponseError, Route};
+
+use super::error::Problem;
+use super::observe::observe;
+
+/// How long requests under way may take to finish when the server stops.
+const STOP_LIMIT_SECS: u64 = 10;
+/// How long a client may take to send its request head.
+const HEAD_LIMIT: Duration = Duration::from_secs(10);
+/// An idle connection is kept this long.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// Connections served at a time, per thread.
+const CONNECTIONS: usize = 10_000;
+
+/// One method of a path.
+pub(super) struct Method {
+    name: &'static str,
+    route: Route,
+}
+
+pub(super) fn on(name: &'static str, route: Route) -> Method {
+    Method { name, route }
+}
+
+/// A path with its methods; any other method is 405 with `Allow`.
+pub(super) fn methods<const N: usize>(path: &str, methods: [Method; N]) -> Resource {
+    let allowed = methods.iter().map(|method| method.name).collect::<Vec<_>>().join(", ");
+    let resource = web::resource(path);
+    let resource = methods.into_iter().fold(resource, |it, method| it.route(method.route));
+    resource.default_service(web::to(move |request: HttpRequest| {
+        let detail = format!("{} is not one of {allowed}", request.method());
+        let problem = Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail);
+        let mut response = problem.error_response();
+        if let Ok(allowed) = header::HeaderValue::from_str(&allowed) {
+            response.headers_mut().insert(header::ALLOW, allowed);
+        }
+        async move { response }
+    }))
+}
+
+async fn not_found(request: HttpRequest) -> HttpResponse {
+    let detail = format!("there is nothing at {}", request.path());
+    Problem::new(StatusCode::NOT_FOUND, detail).error_response()
+}
+
+/// Builds a server on a listener that is bound already. It serves once it is awaited or spawned.
+///
+/// # Errors
+/// When the listener cannot be used.
+pub fn serve(
+    listener: TcpListener,
+    threads: usize,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> std::io::Result<(Server, ServerHandle)> {
+    let server = HttpServer::new(move || {
+        App::new()
+            .wrap(from_fn(observe))
+            .configure(|config| routes(config))
+            .default_service(web::to(not_found))
+    })
+    .workers(threads)
+    .max_connections(CONNECTIONS)
+    .client_request_timeout(HEAD_LIMIT)
+    .keep_alive(KEEP_ALIVE)
+    .shutdown_timeout(STOP_LIMIT_SECS)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    Ok((server, handle))
+}
