@@ -5,5 +5,12 @@
 //! The README carries the architecture map and the invariants I1–I7.
 
 pub mod adapters;
+pub mod assemble;
+pub mod cli;
 pub mod domain;
+pub mod http;
 pub mod ports;
+pub mod roles;
+pub mod settings;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,1 +1,16 @@
-fn main() {}
+//! Entry point: reads the command line, runs the chosen role, turns the result into an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use rideshare::cli::{self, Cli};
+
+fn main() -> ExitCode {
+    match cli::run(Cli::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("rideshare: {failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! The composition root: alone in naming adapters.
+
+mod embedded;
+pub mod up;

@@ -1,0 +1,131 @@
+//! `rideshare up`: everything in one process.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context;
+use serde::Serialize;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::embedded::{Embedded, orchestrator_settings};
+use crate::http::{orchestrator as routes, server};
+use crate::roles::orchestrator::Orchestrator;
+use crate::settings::Settings;
+use crate::telemetry;
+
+/// How long the workers may take to finish what they hold.
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// What is said on the command line alone.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where all data is kept.
+    pub data_dir: PathBuf,
+    /// Where to write the addresses.
+    pub addresses_file: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct Addresses {
+    orchestrator: String,
+}
+
+/// Runs until `shutdown` is cancelled.
+///
+/// # Errors
+/// When a port is taken, the data cannot be opened, or another process uses it.
+pub async fn run(
+    settings: Settings,
+    options: Options,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
+    let listener = bind(&settings.http.listen, settings.http.port)?;
+    let address = listener.local_addr()?;
+    let _lock = lock(&options.data_dir)?;
+    let metrics = telemetry::init_metrics()?;
+    let embedded = Embedded::open(&options.data_dir, &settings).await?;
+
+    let id = format!("orchestrator-{}", std::process::id());
+    let own = orchestrator_settings(&settings, id);
+    let orchestrator = Orchestrator::new(embedded.orchestrator.clone(), &own);
+    let handle = orchestrator.handle();
+    let body_limit = settings.limits.body_bytes;
+    let state = routes::State { handle: handle.clone(), metrics: Some(metrics), body_limit };
+    let threads = threads(settings.http.threads);
+    let (server, server_handle) =
+        server::serve(listener, threads, move |config| routes::routes(state.clone(), config))?;
+    let stop = CancellationToken::new();
+    let controlling = tokio::spawn(orchestrator.run(stop.clone()));
+    let serving = tokio::spawn(server);
+
+    tokio::select! {
+        () = handle.ready() => {
+            let addresses = Addresses { orchestrator: format!("http://{address}") };
+            announce(&addresses, &options)?;
+            shutdown.cancelled().await;
+        }
+        () = shutdown.cancelled() => {}
+    }
+    server_handle.stop(true).await;
+    stop.cancel();
+    controlling.await?;
+    embedded.containers.stop_all(DRAIN_LIMIT).await;
+    embedded.close().await;
+    serving.await??;
+    info!("stopped");
+    Ok(())
+}
+
+fn bind(address: &str, port: u16) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((address, port)).with_context(|| {
+        format!("cannot listen on {address}:{port}; choose another with --orchestrator-port")
+    })
+}
+
+/// Two processes on the same data would each be a whole system.
+fn lock(data_dir: &Path) -> anyhow::Result<File> {
+    let in_data_dir = || format!("data directory {}", data_dir.display());
+    std::fs::create_dir_all(data_dir).with_context(in_data_dir)?;
+    let file = File::create(data_dir.join("lock")).with_context(in_data_dir)?;
+    file.try_lock().with_context(|| format!("{} is used by another process", in_data_dir()))?;
+    Ok(file)
+}
+
+fn threads(wanted: usize) -> usize {
+    match wanted {
+        0 => std::thread::available_parallelism().map_or(2, usize::from).min(8),
+        wanted => wanted,
+    }
+}
+
+/// Says where everything is, to people on stdout and to programs in the file.
+fn announce(addresses: &Addresses, options: &Options) -> anyhow::Result<()> {
+    if let Some(path) = &options.addresses_file {
+        write_whole(path, &serde_json::to_vec(addresses)?)
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
+    let url = &addresses.orchestrator;
+    let mut out = std::io::stdout();
+    // Nobody may be listening any more; the system serves all the same.
+    let _ = writeln!(
+        out,
+        "\nRideshare is up.\n\n  database   {url}\n\nTry:\n\n  \
+         curl {url}/api/v1/db/write -d \
+         '{{\"op\":\"insert\",\"collection\":\"users\",\"documents\":[{{\"_id\":\"ann\"}}]}}'\n  \
+         curl {url}/api/v1/db/read -d '{{\"collection\":\"users\"}}'\n"
+    );
+    let _ = out.flush();
+    Ok(())
+}
+
+/// Whoever waits for the file finds it whole.
+fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    std::fs::write(&temporary, bytes)?;
+    std::fs::rename(&temporary, path)
+}

@@ -1,0 +1,379 @@
+//! Settings: where they come from, which there are, and what is said of a wrong one.
+//!
+//! Precedence: flag > environment > file > profile > base. `config/base.toml` names every key, so
+//! a key that does not stand there is unknown wherever it comes from.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use config::{Config, Environment, File, FileFormat, Source, Value, ValueKind};
+use serde::Deserialize;
+
+use crate::domain::scaling::ScalingRules;
+
+const BASE: &str = include_str!("../config/base.toml");
+const PREFIX: &str = "RIDESHARE";
+/// Variables that belong to the tests, not to the program.
+const TEST_PREFIX: &str = "RIDESHARE_TEST_";
+
+/// A group of settings for one way of running.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Profile {
+    /// Everything in one process.
+    Embedded,
+}
+
+impl Profile {
+    const fn text(self) -> (&'static str, &'static str) {
+        match self {
+            Self::Embedded => ("profile embedded", include_str!("../config/embedded.toml")),
+        }
+    }
+}
+
+/// A wrong setting: one line that names it and where it came from.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct SettingsError(String);
+
+/// All settings.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Settings {
+    /// What is logged, and how.
+    pub log: Log,
+    /// Where HTTP is served.
+    pub http: Http,
+    /// What is refused.
+    pub limits: Limits,
+    /// What is kept.
+    pub retention: Retention,
+    /// How the number of slaves follows the reads.
+    pub scaling: Scaling,
+    /// Who is thought dead, and when.
+    pub health: Health,
+}
+
+/// What is logged, and how.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// Directives of `tracing_subscriber::EnvFilter`.
+    pub filter: String,
+    /// For people or for programs.
+    pub format: LogFormat,
+}
+
+/// The form of a log line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Pretty,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Where HTTP is served.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// An address of this machine.
+    pub listen: String,
+    /// 0 picks one.
+    pub port: u16,
+    /// 0 takes one a core.
+    pub threads: usize,
+}
+
+/// What is refused.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Of a request's body.
+    pub body_bytes: usize,
+    /// Requests under way.
+    pub in_flight: usize,
+    /// Requests in one record.
+    pub batch_requests: usize,
+    /// Records that a serving slave may lack.
+    pub lag_records: u64,
+}
+
+/// What is kept.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Retention {
+    /// Of the log.
+    pub log_bytes: u64,
+}
+
+/// How the number of slaves follows the reads.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Scaling {
+    /// Of a window.
+    pub window_secs: u64,
+    /// In a window.
+    pub reads_per_slave: u64,
+    /// At least 1.
+    pub min_slaves: u32,
+    /// At least `min_slaves`.
+    pub max_slaves: u32,
+}
+
+/// Who is thought dead, and when.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Health {
+    /// Silence before suspicion.
+    pub suspect_after_ms: u64,
+    /// No suspicion before this age.
+    pub startup_grace_ms: u64,
+    /// From being chosen to being in office.
+    pub promotion_limit_ms: u64,
+    /// For the worker's own database.
+    pub database_patience_ms: u64,
+}
+
+/// One place that settings come from.
+struct Layer {
+    origin: String,
+    source: Box<dyn Source + Send + Sync>,
+}
+
+impl Settings {
+    /// Reads all layers: base, `profile`, the file if one is named, the environment as given, and
+    /// flags as `(key, value)`.
+    ///
+    /// # Errors
+    /// One line that names the wrong key and where it came from.
+    pub fn load(
+        profile: Profile,
+        file: Option<PathBuf>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        flags: &[(&str, String)],
+    ) -> Result<Self, SettingsError> {
+        let (profile_name, profile_text) = profile.text();
+        let mut layers = vec![toml("base", BASE), toml(profile_name, profile_text)];
+        if let Some(path) = file {
+            let origin = format!("file {}", path.display());
+            let source = File::from(path).format(FileFormat::Toml);
+            layers.push(Layer { origin, source: Box::new(source) });
+        }
+        layers.push(variables(environment)?);
+        let known = keys(&layers[0])?;
+        let mut builder = Config::builder();
+        for layer in layers {
+            check_keys(&layer, &known)?;
+            builder = builder.add_source(vec![layer.source]);
+        }
+        for (key, value) in flags {
+            builder = builder.set_override(*key, value.as_str()).map_err(error)?;
+        }
+        let settings: Self = builder.build().map_err(error)?.try_deserialize().map_err(error)?;
+        settings.check()?;
+        Ok(settings)
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        let least_one = [
+            ("limits.body_bytes", self.limits.body_bytes),
+            ("limits.in_flight", self.limits.in_flight),
+            ("limits.batch_requests", self.limits.batch_requests),
+            ("scaling.window_secs", usize::from(self.scaling.window_secs > 0)),
+            ("scaling.reads_per_slave", usize::from(self.scaling.reads_per_slave > 0)),
+            ("scaling.min_slaves", self.scaling.min_slaves as usize),
+        ];
+        if let Some((key, _)) = least_one.iter().find(|(_, value)| *value == 0) {
+            return Err(SettingsError(format!("setting `{key}` must be at least 1")));
+        }
+        if self.scaling.max_slaves < self.scaling.min_slaves {
+            let line = "setting `scaling.max_slaves` is less than `scaling.min_slaves`";
+            return Err(SettingsError(line.to_owned()));
+        }
+        if self.limits.batch_requests > 10_000 {
+            let line = "setting `limits.batch_requests` must be at most 10000";
+            return Err(SettingsError(line.to_owned()));
+        }
+        Ok(())
+    }
+}
+
+impl Scaling {
+    /// The rules in the domain's terms.
+    #[must_use]
+    pub const fn rules(&self) -> ScalingRules {
+        ScalingRules {
+            window_ms: self.window_secs.saturating_mul(1_000),
+            reads_per_slave: self.reads_per_slave,
+            min_slaves: self.min_slaves,
+            max_slaves: self.max_slaves,
+        }
+    }
+}
+
+impl Health {
+    /// Silence before suspicion.
+    #[must_use]
+    pub const fn suspect_after(&self) -> Duration {
+        Duration::from_millis(self.suspect_after_ms)
+    }
+}
+
+fn toml(origin: &str, text: &str) -> Layer {
+    let source = File::from_str(text, FileFormat::Toml);
+    Layer { origin: origin.to_owned(), source: Box::new(source) }
+}
+
+/// The variables of the environment that are ours. One that looks like ours but names no section
+/// is a mistake.
+fn variables(
+    environment: impl IntoIterator<Item = (String, String)>,
+) -> Result<Layer, SettingsError> {
+    let mut ours = HashMap::new();
+    for (name, value) in environment {
+        let Some(rest) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('_')) else {
+            continue;
+        };
+        if name.starts_with(TEST_PREFIX) {
+            continue;
+        }
+        if !rest.contains("__") {
+            return Err(SettingsError(format!(
+                "unknown setting in environment variable {name}: settings are called \
+                 {PREFIX}_SECTION__KEY"
+            )));
+        }
+        ours.insert(name, value);
+    }
+    let source = Environment::with_prefix(PREFIX)
+        .prefix_separator("_")
+        .separator("__")
+        .try_parsing(true)
+        .source(Some(ours));
+    Ok(Layer { origin: "the environment".to_owned(), source: Box::new(source) })
+}
+
+fn check_keys(layer: &Layer, known: &BTreeSet<String>) -> Result<(), SettingsError> {
+    match keys(layer)?.into_iter().find(|key| !known.contains(key)) {
+        None => Ok(()),
+        Some(key) if layer.origin == "the environment" => {
+            let variable = format!("{PREFIX}_{}", key.replace('.', "__").to_uppercase());
+            Err(SettingsError(format!(
+                "unknown setting `{key}` in environment variable {variable}"
+            )))
+        }
+        Some(key) => Err(SettingsError(format!("unknown setting `{key}` in {}", layer.origin))),
+    }
+}
+
+fn keys(layer: &Layer) -> Result<BTreeSet<String>, SettingsError> {
+    let values = layer
+        .source
+        .collect()
+        .map_err(|cause| SettingsError(format!("{} cannot be read: {cause}", layer.origin)))?;
+    let mut keys = BTreeSet::new();
+    for (key, value) in values {
+        collect_keys(key, &value, &mut keys);
+    }
+    Ok(keys)
+}
+
+fn collect_keys(path: String, value: &Value, keys: &mut BTreeSet<String>) {
+    match &value.kind {
+        ValueKind::Table(table) => {
+            for (key, value) in table {
+                collect_keys(format!("{path}.{key}"), value, keys);
+            }
+        }
+        _ => {
+            keys.insert(path);
+        }
+    }
+}
+
+fn error(cause: config::ConfigError) -> SettingsError {
+    SettingsError(format!("wrong setting: {cause}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(environment: &[(&str, &str)], flags: &[(&str, &str)]) -> Result<Settings, String> {
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        let flags: Vec<_> = flags.iter().map(|(key, value)| (*key, (*value).to_owned())).collect();
+        Settings::load(Profile::Embedded, None, environment, &flags).map_err(|it| it.to_string())
+    }
+
+    fn write_file(text: &str) -> tempfile::NamedTempFile {
+        let file = tempfile::NamedTempFile::with_suffix(".toml").expect("temporary file");
+        std::fs::write(file.path(), text).expect("written");
+        file
+    }
+
+    #[test]
+    fn each_layer_overrides_the_one_below() {
+        let base = load(&[], &[]).expect("defaults are valid");
+        assert_eq!((base.http.port, base.health.suspect_after_ms), (8080, 5000));
+        let file = write_file("[http]\nport = 1\n[scaling]\nmax_slaves = 3\n");
+        let path = Some(file.path().to_owned());
+        let environment = [("RIDESHARE_HTTP__PORT".to_owned(), "2".to_owned())];
+        let from = |environment: Vec<_>, flags: &[_]| {
+            Settings::load(Profile::Embedded, path.clone(), environment, flags).expect("valid")
+        };
+        assert_eq!(from(vec![], &[]).http.port, 1);
+        let settings = from(environment.to_vec(), &[]);
+        assert_eq!((settings.http.port, settings.scaling.max_slaves), (2, 3));
+        assert_eq!(from(environment.to_vec(), &[("http.port", "3".to_owned())]).http.port, 3);
+    }
+
+    #[test]
+    fn unknown_key_is_named_with_its_origin() {
+        let error = load(&[("RIDESHARE_HTTP__PROT", "1")], &[]).expect_err("unknown");
+        assert_eq!(
+            error,
+            "unknown setting `http.prot` in environment variable RIDESHARE_HTTP__PROT"
+        );
+        let error = load(&[("RIDESHARE_PORT", "1")], &[]).expect_err("unknown");
+        assert!(error.contains("RIDESHARE_PORT"), "{error}");
+        let file = write_file("[http]\nprot = 1\n");
+        let path = Some(file.path().to_owned());
+        let error = Settings::load(Profile::Embedded, path, [], &[]).expect_err("unknown");
+        let expected = format!("unknown setting `http.prot` in file {}", file.path().display());
+        assert_eq!(error.to_string(), expected);
+    }
+
+    #[test]
+    fn wrong_type_is_named_with_its_key() {
+        let error = load(&[("RIDESHARE_HTTP__PORT", "many")], &[]).expect_err("no number");
+        assert!(error.contains("http.port") && error.contains("environment"), "{error}");
+        let error = load(&[("RIDESHARE_HTTP__PORT", "70000")], &[]).expect_err("too large");
+        assert!(error.contains("http.port"), "{error}");
+    }
+
+    #[test]
+    fn senseless_values_are_refused_by_name() {
+        for key in ["LIMITS__IN_FLIGHT", "SCALING__MIN_SLAVES", "SCALING__WINDOW_SECS"] {
+            let error = load(&[(&format!("RIDESHARE_{key}"), "0")], &[]).expect_err("zero");
+            assert!(error.contains(&key.to_lowercase().replace("__", ".")), "{error}");
+        }
+        let error = load(&[("RIDESHARE_SCALING__MIN_SLAVES", "40")], &[]).expect_err("more");
+        assert!(error.contains("scaling.max_slaves"), "{error}");
+    }
+
+    #[test]
+    fn missing_file_is_named() {
+        let path = Some(PathBuf::from("/nowhere/rideshare.toml"));
+        let error = Settings::load(Profile::Embedded, path, [], &[]).expect_err("missing");
+        assert!(error.to_string().contains("/nowhere/rideshare.toml"), "{error}");
+    }
+
+    #[test]
+    fn variables_of_the_tests_and_of_others_are_left_alone() {
+        let others = [("RIDESHARE_TEST_SERVICES", "/x"), ("PATH", "/bin"), ("RIDESHAREX", "1")];
+        assert!(load(&others, &[]).is_ok());
+    }
+}
