@@ -1,0 +1,14 @@
+//! The product from the outside: the real binary, over HTTP and the command line.
+
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod command_line;
+mod failover;
+mod limits;
+mod original;
+mod persistence;
+mod places;
+mod reads;
+mod scaling;
+mod support;
+mod writes;

@@ -1,0 +1,247 @@
+//! A running system, and one helper an endpoint.
+
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use reqwest::{Client, Response, StatusCode};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How long a system may take to serve.
+const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long anything may take that the system does by itself.
+pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(30);
+
+/// `rideshare up` in a process of its own.
+pub(crate) struct System {
+    pub(crate) url: String,
+    pub(crate) client: Client,
+    process: Option<Child>,
+    data: TempDir,
+    slaves: u32,
+    environment: Vec<(String, String)>,
+}
+
+/// A JSON answer with what matters of its head.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Value,
+    pub(crate) offset: Option<u64>,
+    pub(crate) allow: Option<String>,
+    pub(crate) content_type: String,
+    pub(crate) retry_after: Option<String>,
+}
+
+impl System {
+    pub(crate) async fn start(slaves: u32) -> Self {
+        Self::start_with(slaves, &[]).await
+    }
+
+    pub(crate) async fn start_with(slaves: u32, environment: &[(&str, &str)]) -> Self {
+        let environment =
+            environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let mut system = Self {
+            url: String::new(),
+            client: Client::builder().timeout(Duration::from_secs(70)).build().unwrap(),
+            process: None,
+            data: tempfile::tempdir().unwrap(),
+            slaves,
+            environment,
+        };
+        system.run().await;
+        system
+    }
+
+    /// Starts the process on the data that there is.
+    pub(crate) async fn run(&mut self) {
+        let addresses = self.data.path().join("addresses.json");
+        let _ = std::fs::remove_file(&addresses);
+        let log = std::fs::File::create(self.data.path().join("stderr.log")).unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_rideshare"))
+            .args(["up", "--slaves", &self.slaves.to_string(), "--orchestrator-port", "0"])
+            .arg("--data-dir")
+            .arg(self.data.path().join("data"))
+            .arg("--addresses-file")
+            .arg(&addresses)
+            .envs(self.environment.iter().map(|(k, v)| (k, v)))
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        self.process = Some(process);
+        let started = Instant::now();
+        let text = loop {
+            if let Ok(text) = std::fs::read_to_string(&addresses) {
+                break text;
+            }
+            let ended = self.process.as_mut().unwrap().try_wait().unwrap();
+            assert!(ended.is_none(), "ended with {ended:?}\n{}", self.log());
+            assert!(started.elapsed() < START_LIMIT, "does not serve\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        };
+        let addresses: Value = serde_json::from_str(&text).unwrap();
+        self.url = addresses["orchestrator"].as_str().unwrap().to_owned();
+    }
+
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.data.path().join("stderr.log")).unwrap_or_default()
+    }
+
+    pub(crate) fn data_dir(&self) -> std::path::PathBuf {
+        self.data.path().join("data")
+    }
+
+    /// SIGKILL, in the middle of whatever it does.
+    pub(crate) fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    /// SIGTERM; returns the exit code.
+    pub(crate) async fn terminate(&mut self) -> Option<i32> {
+        let mut process = self.process.take().unwrap();
+        let pid = process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let started = Instant::now();
+        loop {
+            if let Some(status) = process.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(started.elapsed() < SETTLE_LIMIT, "does not stop\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.post_with(path, body, &[]).await
+    }
+
+    pub(crate) async fn post_with(
+        &self,
+        path: &str,
+        body: &Value,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        self.post_bytes(path, body.to_string().into_bytes(), headers).await
+    }
+
+    pub(crate) async fn post_bytes(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        headers: &[(&str, &str)],
+    ) -> Answer {
+        let mut request = self.client.post(format!("{}{path}", self.url)).body(body);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        answer(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        answer(self.client.get(format!("{}{path}", self.url)).send().await.unwrap()).await
+    }
+
+    pub(crate) async fn write(&self, body: &Value) -> Answer {
+        self.post("/api/v1/db/write", body).await
+    }
+
+    pub(crate) async fn read(&self, body: &Value) -> Answer {
+        self.post("/api/v1/db/read", body).await
+    }
+
+    pub(crate) async fn insert(&self, collection: &str, documents: Value) -> Answer {
+        let body = json!({ "op": "insert", "collection": collection, "documents": documents });
+        self.write(&body).await
+    }
+
+    /// A linearizable read of documents.
+    pub(crate) async fn find(&self, collection: &str, filter: Value) -> Vec<Value> {
+        let body = json!({
+            "collection": collection, "filter": filter, "consistency": "strong", "limit": 10_000,
+        });
+        let answer = self.read(&body).await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        answer.body["documents"].as_array().unwrap().clone()
+    }
+
+    pub(crate) async fn workers(&self) -> Vec<Value> {
+        self.get("/api/v1/workers").await.body.as_array().unwrap().clone()
+    }
+
+    pub(crate) async fn count_role(&self, role: &str) -> usize {
+        self.workers().await.iter().filter(|worker| worker["role"] == role).count()
+    }
+
+    /// Waits until there are a master and so many slaves, nobody else, and no dead.
+    pub(crate) async fn settle(&self, slaves: usize) {
+        let started = Instant::now();
+        loop {
+            let workers = self.workers().await;
+            let with = |role: &str| workers.iter().filter(|it| it["role"] == role).count();
+            if with("master") == 1 && with("slave") == slaves && workers.len() == slaves + 1 {
+                return;
+            }
+            assert!(started.elapsed() < SETTLE_LIMIT, "not settled: {workers:?}\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+        if std::thread::panicking() {
+            let log = self.log();
+            let tail: Vec<_> = log.lines().rev().take(60).collect();
+            eprintln!("last lines of the system's log:");
+            for line in tail.iter().rev() {
+                eprintln!("  {line}");
+            }
+        }
+    }
+}
+
+pub(crate) async fn answer(response: Response) -> Answer {
+    let header = |name: &str| {
+        let value = response.headers().get(name)?;
+        Some(value.to_str().unwrap().to_owned())
+    };
+    let offset = header("x-rideshare-offset").map(|offset| offset.parse().unwrap());
+    let (allow, retry_after) = (header("allow"), header("retry-after"));
+    let content_type = header("content-type").unwrap_or_default();
+    let status = response.status();
+    let bytes = response.bytes().await.unwrap();
+    let body = if content_type.contains("json") {
+        serde_json::from_slice(&bytes).unwrap()
+    } else {
+        Value::String(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    Answer { status, body, offset, allow, content_type, retry_after }
+}
+
+/// Runs the binary to its end.
+pub(crate) fn command(arguments: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    command_in(Path::new("."), arguments, environment)
+}
+
+pub(crate) fn command_in(
+    directory: &Path,
+    arguments: &[&str],
+    environment: &[(&str, &str)],
+) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_rideshare"))
+        .current_dir(directory)
+        .args(arguments)
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&text).into_owned())
+}
