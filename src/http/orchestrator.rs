@@ -181,7 +181,9 @@ struct CrashQuery {
     pick: Option<String>,
 }
 
-async fn crash_slave(query: Query<CrashQuery>, state: Data<State>) -> Answer {
+async fn crash_slave(request: HttpRequest, state: Data<State>) -> Answer {
+    let query = Query::<CrashQuery>::from_query(request.query_string())
+        .map_err(|error| Problem::bad_request(error.to_string()))?;
     let pick = match query.pick.as_deref() {
         None | Some("lowest") => Pick::Lowest,
         Some("highest") => Pick::Highest,

@@ -103,8 +103,6 @@ pub enum Event {
     ClaimFailed,
     /// The log is out of reach: nobody knows what became of what was last appended.
     LogLost,
-    /// There is a new session with the coordination service.
-    SessionRenewed,
     /// Somebody asked the worker to finish and go.
     DrainRequested,
     /// Nothing is left to finish.
@@ -193,7 +191,6 @@ pub fn step(mut worker: Worker, event: Event) -> (Worker, Vec<Effect>) {
         Event::Drained if worker.state == State::Draining => {
             stop(&mut worker, &mut effects, true);
         }
-        Event::SessionRenewed => effects.push(Effect::Announce(worker.role())),
         Event::EpochAdmitted { epoch, master } => {
             worker.spent = worker.spent.max(epoch);
             epoch_admitted(&mut worker, &mut effects, epoch, &master);

@@ -69,7 +69,7 @@ fn assert_steps(table: Vec<Row>) {
 }
 
 use Effect::{Announce, CatchUp, Drain, ServeReads, StopReads, StopWrites};
-use Event::{CaughtUp, ClaimFailed, DrainRequested, Drained, Failed, LogLost, SessionRenewed};
+use Event::{CaughtUp, ClaimFailed, DrainRequested, Drained, Failed, LogLost};
 use Leader::{Nobody, Unknown};
 
 #[test]
@@ -287,20 +287,6 @@ fn epoch_from_before_the_log_was_lost_is_exchanged_for_a_new_one() {
 }
 
 #[test]
-fn renewed_session_is_told_the_role() {
-    let table = [
-        (joining(Unknown, 1), Role::Joining),
-        (slave(Unknown, 1), Role::Slave),
-        (promoting(5), Role::Promoting),
-        (master(5), Role::Master),
-        (worker(State::Draining, Unknown, 1), Role::Draining),
-    ];
-    for (worker, role) in table {
-        assert_steps(vec![(worker.clone(), SessionRenewed, worker, vec![Announce(role)])]);
-    }
-}
-
-#[test]
 fn draining_worker_finishes_and_goes() {
     let told = [Announce(Role::Draining), Drain];
     let after = |first: &[Effect]| [first, &told].concat();
@@ -343,7 +329,6 @@ fn stopped_worker_does_nothing_any_more() {
         refused(1),
         ClaimFailed,
         LogLost,
-        SessionRenewed,
         DrainRequested,
         Drained,
         Failed,

@@ -39,7 +39,6 @@ impl Walker {
             Event::CaughtUp,
             Event::ClaimFailed,
             Event::LogLost,
-            Event::SessionRenewed,
             Event::DrainRequested,
             Event::Drained,
             Event::Failed,

@@ -16,6 +16,7 @@ use tracing::{error, info, warn};
 use super::autoscaler::Autoscaler;
 use super::failover::Failover;
 use super::gateway::Gateway;
+use super::infancy::Infancy;
 use super::journal::{Cause, Journal, Kind};
 use super::roster::{Office, Roster, Signs};
 use super::vigil::Vigil;
@@ -56,6 +57,7 @@ pub(super) struct Controller {
     vigil: Vigil,
     failover: Failover,
     autoscaler: Autoscaler,
+    infancy: Infancy,
     in_control: bool,
     /// Asked to drain by this controller.
     draining: HashSet<NodeId>,
@@ -82,6 +84,7 @@ impl Controller {
             vigil: Vigil::new(now),
             failover: Failover::new(settings.promotion_limit),
             autoscaler: Autoscaler::new(settings.scaling, now),
+            infancy: Infancy::default(),
             signs: roster.view(),
             office: roster.office(),
             parts,
@@ -220,6 +223,9 @@ impl Controller {
         let containers = self.parts.containers.watch().borrow().clone();
         let signs = self.signs.borrow().clone();
         let now_ms = self.parts.ambient.now_ms();
+        let lives =
+            |container: &Container| matches!(container.state, ContainerState::Running { .. });
+        self.infancy.look(containers.iter().map(|it| (&it.node, lives(it))), now);
         let mut workers = Vec::new();
         let mut silent = Vec::new();
         for container in &containers {
@@ -282,7 +288,8 @@ impl Controller {
             suspected: false,
             draining: role == Some(Role::Draining) || self.draining.contains(node),
             passed_over: self.failover.is_passed_over(node),
-            backing_off: waits.is_some_and(|(at, pause)| now.duration_since(*at) < *pause),
+            backing_off: self.infancy.is_waiting(node, now)
+                || waits.is_some_and(|(at, pause)| now.duration_since(*at) < *pause),
         }
     }
 

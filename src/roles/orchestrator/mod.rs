@@ -1,14 +1,15 @@
 //! The orchestrator: the front of the database and, one at a time, its controller.
 //!
-//! [`gateway`] carries requests to workers and back; [`roster`] listens to the workers' signs of
-//! life; [`controller`] keeps one master and the wanted number of slaves, and [`autoscaler`] says
-//! how many that are; [`journal`] keeps what was decided and why; [`status`] puts together what
+//! `gateway` carries requests to workers and back; `roster` listens to the workers' signs of
+//! life; `controller` keeps one master and the wanted number of slaves, and `autoscaler` says
+//! how many that are; `journal` keeps what was decided and why; `status` puts together what
 //! is known of each worker.
 
 mod autoscaler;
 mod controller;
 mod failover;
 pub mod gateway;
+mod infancy;
 pub mod journal;
 mod roster;
 pub mod status;

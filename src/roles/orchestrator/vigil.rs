@@ -51,7 +51,7 @@ mod tests {
         assert_eq!(vigil.silence(None, start + 500 * MS), 500 * MS);
         assert_eq!(vigil.silence(Some(start + 300 * MS), start + 500 * MS), 200 * MS);
         vigil.look(start + 1_000 * MS, false);
-        assert_eq!(vigil.silence(Some(start + 300 * MS), start + 1_000 * MS), 0 * MS);
+        assert_eq!(vigil.silence(Some(start + 300 * MS), start + 1_000 * MS), Duration::ZERO);
         vigil.look(start + 1_500 * MS, true);
         assert_eq!(vigil.silence(None, start + 1_500 * MS), 500 * MS);
     }
@@ -61,6 +61,6 @@ mod tests {
         let start = Instant::now();
         let mut vigil = Vigil::new(start);
         vigil.look(start + 5_000 * MS, true);
-        assert_eq!(vigil.silence(Some(start), start + 5_000 * MS), 0 * MS);
+        assert_eq!(vigil.silence(Some(start), start + 5_000 * MS), Duration::ZERO);
     }
 }

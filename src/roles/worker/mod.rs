@@ -1,8 +1,8 @@
 //! The worker: one process with one database, a slave that may become master.
 //!
-//! [`driver`] feeds the pure state machine of `domain::promotion` and executes its effects;
-//! [`sequencer`] owns the replica, tails the log and, while master, sequences the writes;
-//! [`reader`] answers reads; [`heartbeat`] tells the others how far this worker is.
+//! `driver` feeds the pure state machine of `domain::promotion` and executes its effects;
+//! `sequencer` owns the replica, tails the log and, while master, sequences the writes;
+//! `reader` answers reads; `heartbeat` tells the others how far this worker is.
 
 mod driver;
 mod heartbeat;
