@@ -20,6 +20,8 @@ use crate::ports::containers::{Container, ContainerState, Containers, Containers
 /// What a killed process's exit code is.
 const KILLED: i32 = 137;
 const FAILED: i32 = 1;
+/// What the folder of a removed worker is called until it is gone.
+const REMOVED: &str = ".removed-";
 
 /// What a worker's task is made from.
 #[derive(Debug)]
@@ -85,6 +87,10 @@ impl TaskContainers {
             let entry = entry?;
             let name = entry.file_name();
             let (Some(name), true) = (name.to_str(), entry.file_type()?.is_dir()) else { continue };
+            if name.starts_with(REMOVED) {
+                std::fs::remove_dir_all(entry.path())?;
+                continue;
+            }
             let node = NodeId::from(name);
             let state = ContainerState::Exited { code: KILLED };
             let container = Container { node: node.clone(), state, changed_at_ms: now_ms() };
@@ -261,15 +267,18 @@ impl Containers for TaskContainers {
             workers.by_node.remove(node);
             self.list.send_replace(workers.list());
         }
-        remove_folder(&self.folder(node)).await
+        let removed = self.directory.join(format!("{REMOVED}{node}"));
+        remove_folder(&self.folder(node), &removed)
+            .await
+            .map_err(|error| ContainersError::Unavailable(error.into()))
     }
 }
 
-async fn remove_folder(folder: &Path) -> Result<(), ContainersError> {
-    match tokio::fs::remove_dir_all(folder).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(ContainersError::Unavailable(error.into()))
-        }
-        _ => Ok(()),
+/// Renames first: whoever is killed half way leaves nothing that looks like a worker.
+async fn remove_folder(folder: &Path, removed: &Path) -> std::io::Result<()> {
+    match tokio::fs::rename(folder, removed).await {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+        Ok(()) => tokio::fs::remove_dir_all(removed).await,
     }
 }

@@ -118,6 +118,7 @@ impl Shared {
         let settings = worker::Settings {
             node: launch.node,
             pid: launch.pid,
+            managed: true,
             founder: launch.start_as == StartAs::Master,
             batch_requests: self.settings.limits.batch_requests,
             max_lag: self.settings.limits.lag_records,

@@ -86,6 +86,7 @@ fn member(node: &str, pid: u32) -> Member {
         node: NodeId::new(node),
         role: Role::Slave,
         pid: Pid(pid),
+        managed: true,
         database: DatabaseAddress::new(format!("database-of-{node}")),
         epoch: Epoch(4),
         applied: Some(Offset(7)),

@@ -113,6 +113,9 @@ pub struct Member {
     pub role: Role,
     /// Its process id where no container runtime knows a better one.
     pub pid: Pid,
+    /// A container runtime started it: where that runtime does not know it any more, it is gone,
+    /// whatever its session says.
+    pub managed: bool,
     /// Where a joining worker can copy its data from.
     pub database: DatabaseAddress,
     /// The newest epoch it had admitted when it told.

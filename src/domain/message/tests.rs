@@ -282,7 +282,15 @@ fn progress_member_and_history_come_back_as_they_were() {
         assert_eq!(decode::<Progress>(&encode(&progress)), Ok(progress));
         let database = DatabaseAddress::from("mongodb://host/db");
         let pid = Pid(u32::MAX);
-        let member = Member { node: node.clone(), role, pid, database, epoch: Epoch(0), applied };
+        let member = Member {
+            node: node.clone(),
+            role,
+            pid,
+            managed: false,
+            database,
+            epoch: Epoch(0),
+            applied,
+        };
         assert_eq!(decode::<Member>(&encode(&member)), Ok(member));
         let term = Term { epoch: Epoch(1), begun: Offset(0), batches: Sequence(2) };
         let history = History { log_id: Some(LogId::from("h")), terms: vec![term; 3], applied };

@@ -61,8 +61,6 @@ pub(super) struct Controller {
     in_control: bool,
     /// Asked to drain by this controller.
     draining: HashSet<NodeId>,
-    /// Removed by this controller; their sessions may live on for a while.
-    removed: HashSet<NodeId>,
     /// When each worker was last started again, and the pause that was due then.
     restarts: HashMap<NodeId, (Instant, Duration)>,
     starts: Vec<Instant>,
@@ -93,7 +91,6 @@ impl Controller {
             journal,
             in_control: false,
             draining: HashSet::new(),
-            removed: HashSet::new(),
             restarts: HashMap::new(),
             starts: Vec::new(),
             housekeeping: JoinSet::new(),
@@ -237,9 +234,9 @@ impl Controller {
             }
             workers.push(worker);
         }
-        self.removed.retain(|node| view.members.contains_key(node));
-        for node in view.members.keys().filter(|node| !self.removed.contains(*node)) {
-            if !workers.iter().any(|worker| worker.node == *node) {
+        // What a runtime started and does not know any more is gone; its session follows.
+        for (node, member) in &view.members {
+            if !member.managed && !workers.iter().any(|worker| worker.node == *node) {
                 let worker = self.observe_one(node, None, Duration::MAX, view, &signs, now);
                 if self.is_silent(&worker, Duration::MAX, &signs, now) {
                     silent.push(workers.len());
@@ -398,9 +395,6 @@ impl Controller {
             }
             if let Action::Drain(node) = &action {
                 self.draining.insert(node.clone());
-            }
-            if let Action::Remove(node) = &action {
-                self.removed.insert(node.clone());
             }
             let (parts, journal) = (self.parts.clone(), self.journal.clone());
             self.housekeeping.spawn(async move { carry_out(action, &parts, &journal).await });

@@ -69,7 +69,9 @@ impl Observer {
         let containers = self.containers.borrow().clone();
         let coordination = self.coordination.borrow().clone();
         let signs = self.signs.borrow().clone();
-        let mut nodes: BTreeSet<&NodeId> = coordination.members.keys().collect();
+        // What a runtime started and does not know any more is gone; its session follows.
+        let by_hand = coordination.members.values().filter(|member| !member.managed);
+        let mut nodes: BTreeSet<&NodeId> = by_hand.map(|member| &member.node).collect();
         nodes.extend(containers.iter().map(|container| &container.node));
         let mut workers: Vec<_> = nodes
             .into_iter()

@@ -63,6 +63,7 @@ pub(super) async fn enter(
             node: settings.node.clone(),
             role: *role.borrow_and_update(),
             pid: settings.pid,
+            managed: settings.managed,
             database: parts.store.address(),
             epoch: at.epoch,
             applied: at.applied,

@@ -49,6 +49,8 @@ pub struct Settings {
     pub node: NodeId,
     /// The pid that it tells of itself.
     pub pid: Pid,
+    /// A container runtime started it and watches over it.
+    pub managed: bool,
     /// It was started as master: it may found the history.
     pub founder: bool,
     /// The most requests in one batch.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use tokio::time::{sleep, timeout_at};
+use tokio::time::{sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
 use super::replica::Position;
@@ -64,21 +64,27 @@ impl Reader {
     pub(super) async fn run(mut self) {
         let mut serving = false;
         loop {
-            if !serving {
-                match self.orders.recv().await {
-                    None => return,
-                    Some(Order::Serve) => serving = true,
-                    Some(Order::Stop(done)) => confirm(done),
+            let order = if serving {
+                match self.serve().await {
+                    End::Over => return,
+                    End::Stopped(done) => Some(Order::Stop(done)),
+                    End::Lagging | End::QueueLost => match timeout(PAUSE, self.orders.recv()).await
+                    {
+                        Ok(None) => return,
+                        Ok(order) => order,
+                        Err(_) => continue,
+                    },
                 }
-                continue;
-            }
-            match self.serve().await {
-                End::Over => return,
-                End::Stopped(done) => {
+            } else {
+                self.orders.recv().await
+            };
+            match order {
+                None => return,
+                Some(Order::Serve) => serving = true,
+                Some(Order::Stop(done)) => {
                     serving = false;
                     confirm(done);
                 }
-                End::Lagging | End::QueueLost => sleep(PAUSE).await,
             }
         }
     }

@@ -242,9 +242,7 @@ impl Sequencer {
     /// Carries deliveries through the log. Whatever is not answered goes back to the queue.
     async fn sequence(&mut self, deliveries: Vec<Delivery>) -> Result<(), Interruption> {
         let (mut writes, mut reads) = (Vec::new(), Vec::new());
-        let mut unanswered: Vec<Ticket> = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            unanswered.push(delivery.ticket);
             match Arc::unwrap_or_clone(delivery.request) {
                 Request::Write(write) => writes.push((delivery.ticket, write)),
                 Request::Read(read) => reads.push((delivery.ticket, read)),
@@ -252,21 +250,16 @@ impl Sequencer {
             }
         }
         let mut left = writes.as_slice();
-        let barrier_only = left.is_empty() && !reads.is_empty();
-        while !left.is_empty() || barrier_only {
+        let mut barrier_is_missing = left.is_empty() && !reads.is_empty();
+        while !left.is_empty() || barrier_is_missing {
             match self.commit(left).await {
-                Ok(done) => {
-                    unanswered.drain(..done.min(unanswered.len()));
-                    left = &left[done..];
-                }
+                Ok(done) => left = &left[done..],
                 Err(interruption) => {
                     self.release(left, &reads).await;
                     return Err(interruption);
                 }
             }
-            if barrier_only {
-                break;
-            }
+            barrier_is_missing = false;
         }
         self.read_behind_barrier(reads);
         Ok(())

@@ -13,6 +13,7 @@ fn member(node: &str, pid: u32) -> Member {
         node: NodeId::new(node),
         role: Role::Slave,
         pid: Pid(pid),
+        managed: true,
         database: DatabaseAddress::new("database"),
         epoch: Epoch(0),
         applied: None,
