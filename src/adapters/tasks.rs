@@ -4,15 +4,18 @@
 //! session with the coordination service expires by itself, as a killed process's would.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::BoxFuture;
-use tokio::sync::watch;
-use tokio::task::{AbortHandle, JoinHandle};
+use tokio::sync::{mpsc, watch};
+use tokio::task::{AbortHandle, JoinError};
+use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::domain::ids::{NodeId, Pid};
 use crate::ports::containers::{Container, ContainerState, Containers, ContainersError, StartAs};
@@ -20,6 +23,8 @@ use crate::ports::containers::{Container, ContainerState, Containers, Containers
 /// What a killed process's exit code is.
 const KILLED: i32 = 137;
 const FAILED: i32 = 1;
+/// How long the parts of a worker may take to end once it has.
+const PARTS_LIMIT: Duration = Duration::from_secs(5);
 /// What the folder of a removed worker is called until it is gone.
 const REMOVED: &str = ".removed-";
 
@@ -36,6 +41,8 @@ pub struct Launch {
     pub directory: PathBuf,
     /// Cancelled when it is to finish and stop.
     pub shutdown: CancellationToken,
+    /// To be held by everything that acts for the worker: its end is the worker's.
+    pub lifeline: mpsc::Sender<Infallible>,
 }
 
 /// Makes the future that is a worker.
@@ -88,7 +95,9 @@ impl TaskContainers {
             let name = entry.file_name();
             let (Some(name), true) = (name.to_str(), entry.file_type()?.is_dir()) else { continue };
             if name.starts_with(REMOVED) {
-                std::fs::remove_dir_all(entry.path())?;
+                if let Err(error) = std::fs::remove_dir_all(entry.path()) {
+                    warn!(folder = name, %error, "removed worker's folder not deleted");
+                }
                 continue;
             }
             let node = NodeId::from(name);
@@ -102,7 +111,7 @@ impl TaskContainers {
     }
 
     /// Asks all workers to finish and waits until they have, at most `limit`; then aborts.
-    pub async fn stop_all(&self, limit: std::time::Duration) {
+    pub async fn stop_all(&self, limit: Duration) {
         let running: Vec<_> = {
             let workers = self.lock();
             let all = workers.by_node.values().filter_map(|worker| worker.running.as_ref());
@@ -114,7 +123,7 @@ impl TaskContainers {
         let deadline = tokio::time::Instant::now() + limit;
         for (_, abort, mut ended) in running {
             let waited = ended.wait_for(|ended| *ended);
-            if tokio::time::timeout_at(deadline, waited).await.is_err() {
+            if timeout_at(deadline, waited).await.is_err() {
                 abort.abort();
             }
         }
@@ -136,6 +145,7 @@ impl TaskContainers {
         })?;
         let shutdown = CancellationToken::new();
         let (ended_sender, ended) = watch::channel(false);
+        let (lifeline, mut cut) = mpsc::channel(1);
         let mut workers = self.lock();
         workers.last_pid += 1;
         let pid = Pid(workers.last_pid);
@@ -145,6 +155,7 @@ impl TaskContainers {
             pid,
             directory,
             shutdown: shutdown.clone(),
+            lifeline,
         });
         let task = tokio::spawn(worker);
         let abort = task.abort_handle();
@@ -154,7 +165,15 @@ impl TaskContainers {
         workers.by_node.insert(node.clone(), Worker { container, running });
         self.list.send_replace(workers.list());
         drop(workers);
-        self.attend(node.clone(), task, ended_sender);
+        let end = async move {
+            let end = task.await;
+            // Its own tasks are aborted with it, but end a moment later.
+            if timeout(PARTS_LIMIT, cut.recv()).await.is_err() {
+                warn!("parts of a worker outlive it");
+            }
+            end
+        };
+        self.attend(node.clone(), end, ended_sender);
         Ok(())
     }
 
@@ -162,13 +181,13 @@ impl TaskContainers {
     fn attend(
         &self,
         node: NodeId,
-        task: JoinHandle<anyhow::Result<()>>,
+        end: impl Future<Output = Result<anyhow::Result<()>, JoinError>> + Send + 'static,
         ended: watch::Sender<bool>,
     ) {
         let (workers, list, now_ms) =
             (Arc::clone(&self.workers), self.list.clone(), Arc::clone(&self.now_ms));
         tokio::spawn(async move {
-            let code = match task.await {
+            let code = match end.await {
                 Ok(Ok(())) => 0,
                 Ok(Err(cause)) => {
                     error!(worker = %node, error = %format!("{cause:#}"), "worker failed");
@@ -259,26 +278,36 @@ impl Containers for TaskContainers {
     }
 
     async fn remove(&self, node: &NodeId) -> Result<(), ContainersError> {
+        if self.lock().by_node.get(node).is_some_and(|worker| worker.running.is_some()) {
+            return Err(ContainersError::Unavailable(anyhow::anyhow!("worker {node} runs")));
+        }
+        let removed = self.directory.join(format!("{REMOVED}{node}"));
+        let unavailable = |error: std::io::Error| ContainersError::Unavailable(error.into());
+        set_aside(&self.folder(node), &removed).await.map_err(unavailable)?;
         {
             let mut workers = self.lock();
-            if workers.by_node.get(node).is_some_and(|worker| worker.running.is_some()) {
-                return Err(ContainersError::Unavailable(anyhow::anyhow!("worker {node} runs")));
-            }
             workers.by_node.remove(node);
             self.list.send_replace(workers.list());
         }
-        let removed = self.directory.join(format!("{REMOVED}{node}"));
-        remove_folder(&self.folder(node), &removed)
-            .await
-            .map_err(|error| ContainersError::Unavailable(error.into()))
+        delete(&removed).await;
+        Ok(())
     }
 }
 
-/// Renames first: whoever is killed half way leaves nothing that looks like a worker.
-async fn remove_folder(folder: &Path, removed: &Path) -> std::io::Result<()> {
+/// Before it is deleted: whoever is killed half way leaves nothing that looks like a worker.
+async fn set_aside(folder: &Path, removed: &Path) -> std::io::Result<()> {
     match tokio::fs::rename(folder, removed).await {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
-        Ok(()) => tokio::fs::remove_dir_all(removed).await,
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// What cannot be deleted now is deleted at the next start.
+async fn delete(removed: &Path) {
+    match tokio::fs::remove_dir_all(removed).await {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            warn!(folder = %removed.display(), %error, "removed worker's folder not deleted");
+        }
+        _ => {}
     }
 }

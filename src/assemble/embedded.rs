@@ -114,6 +114,7 @@ impl Shared {
             coordination: Arc::new(self.coordination.session()),
             store: Arc::new(store),
             ambient: self.ambient,
+            lifeline: launch.lifeline,
         };
         let settings = worker::Settings {
             node: launch.node,

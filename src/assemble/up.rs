@@ -59,25 +59,30 @@ pub async fn run(
     let (server, server_handle) =
         server::serve(listener, threads, move |config| routes::routes(state.clone(), config))?;
     let stop = CancellationToken::new();
-    let controlling = tokio::spawn(orchestrator.run(stop.clone()));
-    let serving = tokio::spawn(server);
+    let mut controlling = tokio::spawn(orchestrator.run(stop.clone()));
+    let mut serving = tokio::spawn(server);
 
-    tokio::select! {
-        () = handle.ready() => {
-            let addresses = Addresses { orchestrator: format!("http://{address}") };
-            announce(&addresses, &options)?;
-            shutdown.cancelled().await;
-        }
-        () = shutdown.cancelled() => {}
-    }
+    let announced = async {
+        handle.ready().await;
+        let addresses = Addresses { orchestrator: format!("http://{address}") };
+        announce(&addresses, &options)?;
+        std::future::pending::<anyhow::Result<()>>().await
+    };
+    let ended = tokio::select! {
+        () = shutdown.cancelled() => Ok(()),
+        failed = announced => failed,
+        ended = &mut controlling => ended?.map_err(anyhow::Error::new),
+        ended = &mut serving => ended?.context("serving HTTP"),
+    };
     server_handle.stop(true).await;
     stop.cancel();
-    controlling.await?;
+    if !controlling.is_finished() {
+        controlling.await??;
+    }
     embedded.containers.stop_all(DRAIN_LIMIT).await;
     embedded.close().await;
-    serving.await??;
     info!("stopped");
-    Ok(())
+    ended
 }
 
 fn bind(address: &str, port: u16) -> anyhow::Result<TcpListener> {

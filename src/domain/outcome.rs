@@ -59,6 +59,9 @@ pub enum Refusal {
     },
     /// The request is so old that nobody knows any more whether it was carried out.
     Forgotten,
+    /// The database took too long to find what the request is about. Not put on record: the same
+    /// request may well succeed later.
+    TimedOut,
     /// An operation of a batch failed, and with it the whole batch.
     InBatch {
         /// Its place in the batch, from 0.
@@ -66,4 +69,16 @@ pub enum Refusal {
         /// Why.
         refusal: Box<Refusal>,
     },
+}
+
+impl Refusal {
+    /// Whether repetitions of the request are to get this refusal again.
+    #[must_use]
+    pub fn is_for_the_record(&self) -> bool {
+        match self {
+            Self::TimedOut => false,
+            Self::InBatch { refusal, .. } => refusal.is_for_the_record(),
+            Self::Conflict { .. } | Self::Unfit { .. } | Self::Forgotten => true,
+        }
+    }
 }

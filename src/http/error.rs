@@ -56,6 +56,10 @@ impl Problem {
             }
             Refusal::Unfit { detail } => Self::bad_request(detail.clone()),
             Refusal::Forgotten => GatewayError::WriteUnknown.into(),
+            Refusal::TimedOut => {
+                let detail = "finding what the request is about took too long; nothing was written";
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
             Refusal::InBatch { index, refusal } => {
                 Self::of_refusal(refusal).with("index", json!(index))
             }

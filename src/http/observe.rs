@@ -5,6 +5,7 @@ use std::time::Instant;
 use actix_web::Error;
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use tracing::{Instrument, debug, info_span};
@@ -29,9 +30,23 @@ pub(super) async fn observe(
     }
     let elapsed = started.elapsed();
     span.in_scope(|| debug!(status, elapsed_us = elapsed.as_micros(), "answered"));
-    let labels = [("route", route), ("method", method.to_string()), ("status", status.to_string())];
+    let labels = [("route", route), ("method", known(&method)), ("status", status.to_string())];
     metrics::counter!("rideshare_http_requests_total", &labels).increment(1);
     let [route, ..] = labels;
     metrics::histogram!("rideshare_http_request_seconds", &[route]).record(elapsed.as_secs_f64());
     Ok(response)
+}
+
+/// A client may send any word as the method; each would be a series of its own.
+fn known(method: &Method) -> String {
+    let known = [
+        Method::GET,
+        Method::POST,
+        Method::PUT,
+        Method::DELETE,
+        Method::HEAD,
+        Method::OPTIONS,
+        Method::PATCH,
+    ];
+    if known.contains(method) { method.to_string() } else { "other".to_owned() }
 }

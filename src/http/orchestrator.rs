@@ -56,10 +56,10 @@ pub fn routes(state: State, config: &mut ServiceConfig) {
 async fn write(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
     let bytes = extract::body(payload, state.body_limit).await?;
     let body = extract::parse(&bytes)?;
-    let options = options(&request)?;
     if original::is_original_write(&body) {
-        return Ok(write_original(body, options, &state).await);
+        return Ok(write_original(body, options(&request), &state).await);
     }
+    let options = options(&request)?;
     let operation = native::parse_write(body, &mut fresh_id)?;
     let written = state.handle.gateway.write(operation, options).await?;
     answer_write(&written)
@@ -72,8 +72,12 @@ fn answer_write(written: &Written) -> Answer {
     }
 }
 
-async fn write_original(body: Value, options: WriteOptions, state: &State) -> HttpResponse {
-    let Ok(operation) = original::parse_write(body, &mut fresh_id) else {
+async fn write_original(
+    body: Value,
+    options: Result<WriteOptions, Problem>,
+    state: &State,
+) -> HttpResponse {
+    let (Ok(operation), Ok(options)) = (original::parse_write(body, &mut fresh_id), options) else {
         return HttpResponse::BadRequest().finish();
     };
     match state.handle.gateway.write(operation, options).await {
@@ -101,17 +105,22 @@ async fn read(request: HttpRequest, payload: Payload, state: Data<State>) -> Ans
     state.handle.gateway.count_read();
     let bytes = extract::body(payload, state.body_limit).await?;
     let body = extract::parse(&bytes)?;
-    let timeout = extract::timeout(request.headers())?;
+    let timeout = extract::timeout(request.headers());
     if original::is_original_read(&body) {
         return Ok(read_original(body, timeout, &state).await);
     }
+    let timeout = timeout?;
     let operation = native::parse_read(body)?;
     let answer = state.handle.gateway.read(operation, timeout).await?;
     Ok(render::read(&answer))
 }
 
-async fn read_original(body: Value, timeout: std::time::Duration, state: &State) -> HttpResponse {
-    let Ok(wanted) = original::parse_read(body) else {
+async fn read_original(
+    body: Value,
+    timeout: Result<std::time::Duration, Problem>,
+    state: &State,
+) -> HttpResponse {
+    let (Ok(wanted), Ok(timeout)) = (original::parse_read(body), timeout) else {
         return HttpResponse::BadRequest().finish();
     };
     let Ok(answer) = state.handle.gateway.read(wanted.operation, timeout).await else {

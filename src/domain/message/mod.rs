@@ -46,6 +46,8 @@ pub enum Reply {
         /// Why.
         detail: String,
     },
+    /// A read that could not be carried out in its time; it may be asked again.
+    TimedOut,
     /// The worker is there.
     Pong,
 }

@@ -34,8 +34,8 @@ pub enum Answer {
     Planned(usize),
     /// From an earlier record: the request is a repetition.
     Recorded(Recorded),
-    /// From nowhere: too old to know whether it is a repetition.
-    Forgotten,
+    /// From here alone: the refusal is not for the record.
+    Unrecorded(Refusal),
 }
 
 /// A planned batch.
@@ -59,8 +59,8 @@ impl Answer {
                 let forgotten = Outcome::Refused(Refusal::Forgotten);
                 Recorded { offset: batch, outcome: outcome.unwrap_or(forgotten) }
             }
-            Self::Forgotten => {
-                Recorded { offset: batch, outcome: Outcome::Refused(Refusal::Forgotten) }
+            Self::Unrecorded(refusal) => {
+                Recorded { offset: batch, outcome: Outcome::Refused(refusal) }
             }
         }
     }
@@ -84,10 +84,16 @@ pub fn plan(requests: &[&WriteRequest], mut view: View, window: &DuplicateWindow
         } else if let Some(entry) = planned.get(&request.id) {
             Answer::Planned(*entry)
         } else if request.seen < window.floor() {
-            Answer::Forgotten
+            Answer::Unrecorded(Refusal::Forgotten)
         } else {
             let effect = operations::carry_out(&request.operation, index, &mut view);
             bytes += effect.bytes;
+            if let Outcome::Refused(refusal) = &effect.outcome
+                && !refusal.is_for_the_record()
+            {
+                plan.answers.push(Answer::Unrecorded(refusal.clone()));
+                continue;
+            }
             planned.insert(&request.id, plan.entries.len());
             plan.entries.push(Entry {
                 request_id: request.id.clone(),

@@ -12,7 +12,7 @@ use crate::domain::outcome::Refusal;
 #[derive(Debug, Default)]
 pub struct View {
     collections: HashMap<CollectionName, Collection>,
-    scans: HashMap<ScanKey, Result<Vec<Arc<Document>>, String>>,
+    scans: HashMap<ScanKey, Result<Vec<Arc<Document>>, Refusal>>,
     undo: Vec<Undo>,
 }
 
@@ -51,8 +51,8 @@ impl View {
     }
 
     /// Notes that the store would not carry out a scan: its request is refused with this reason.
-    pub fn not_scanned(&mut self, key: ScanKey, reason: String) {
-        self.scans.insert(key, Err(reason));
+    pub fn not_scanned(&mut self, key: ScanKey, refusal: Refusal) {
+        self.scans.insert(key, Err(refusal));
     }
 
     pub(super) fn get(
@@ -78,9 +78,7 @@ impl View {
         let known = self.collections.get(collection);
         let mut matches = BTreeMap::new();
         let stored = match self.scans.get(&key) {
-            Some(Err(reason)) => {
-                return Err(Refusal::Unfit { detail: reason.clone() });
-            }
+            Some(Err(refusal)) => return Err(refusal.clone()),
             Some(Ok(stored)) if !known.is_some_and(|known| known.cleared) => stored.as_slice(),
             _ => &[],
         };

@@ -147,7 +147,7 @@ fn refusal_weight(refusal: &Refusal) -> usize {
     match refusal {
         Refusal::Conflict { ids } => ids.iter().map(id_weight).sum(),
         Refusal::Unfit { detail } => detail.len(),
-        Refusal::Forgotten => 0,
+        Refusal::Forgotten | Refusal::TimedOut => 0,
         Refusal::InBatch { refusal, .. } => size_of::<Refusal>() + refusal_weight(refusal),
     }
 }

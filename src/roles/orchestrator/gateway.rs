@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, oneshot, watch};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
 use super::roster::{Office, Roster, Signs};
@@ -239,6 +239,9 @@ impl Gateway {
                 (Queue::Write, Resend { after: RESEND_WRITE, with_office: true })
             }
         };
+        if let Consistency::Session(offset) = operation.consistency {
+            self.reached(offset, deadline).await?;
+        }
         match self.call(&queue, Request::Read(operation), deadline, resend).await {
             Ok(Reply::Read { offset, result }) => Ok(ReadAnswer { offset, result }),
             Ok(Reply::ReadRefused { detail }) => Err(GatewayError::ReadRefused(detail)),
@@ -268,6 +271,17 @@ impl Gateway {
         }
     }
 
+    /// Waits until any worker has applied this offset. Until then no worker could answer, and
+    /// asking would only fill the queues.
+    async fn reached(&self, offset: Offset, deadline: Instant) -> Result<(), GatewayError> {
+        let mut signs = self.signs.clone();
+        let reached = signs.wait_for(|signs| signs.furthest >= Some(offset));
+        match timeout_at(deadline, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(GatewayError::ReadTimedOut),
+        }
+    }
+
     async fn await_replicas(
         &self,
         offset: Offset,
@@ -276,8 +290,7 @@ impl Gateway {
     ) -> Result<(), GatewayError> {
         let mut signs = self.signs.clone();
         let reached = signs.wait_for(|signs| signs.replicas_at(offset) >= count);
-        let in_time = timeout_at(deadline, reached).await.is_ok();
-        if in_time {
+        if matches!(timeout_at(deadline, reached).await, Ok(Ok(_))) {
             return Ok(());
         }
         let reached = self.signs.borrow().replicas_at(offset);
@@ -302,12 +315,16 @@ impl Gateway {
                 Err(RequestsError::TooLarge { bytes }) => return Err(CallError::TooLarge(bytes)),
                 Err(RequestsError::Full) if !sent => return Err(CallError::Overloaded),
                 Err(error) => {
+                    // What could not be confirmed may have gone out all the same.
+                    sent |= matches!(error, RequestsError::Unavailable(_));
                     debug!(error = %anyhow::Error::new(error), "request not sent");
                     if Instant::now() >= deadline {
                         return Err(CallError::TimedOut { sent });
                     }
-                    sleep(SEND_PAUSE).await;
-                    continue;
+                    match timeout(SEND_PAUSE, &mut call.reply).await {
+                        Ok(reply) => return reply.map_err(|_| CallError::TimedOut { sent }),
+                        Err(_) => continue,
+                    }
                 }
             }
             let again = (Instant::now() + pause).min(deadline);

@@ -90,6 +90,11 @@ pub enum CrashError {
     Containers(#[from] ContainersError),
 }
 
+/// A part of the orchestrator ended that never should.
+#[derive(Debug, thiserror::Error)]
+#[error("a part of the orchestrator ended unexpectedly")]
+pub struct PartEnded;
+
 /// Which slave to crash.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Pick {
@@ -149,7 +154,11 @@ impl Handle {
     }
 
     async fn crash(&self, node: &NodeId) -> Result<Pid, CrashError> {
-        let pid = self.parts.containers.kill(node).await?;
+        let pid = match self.parts.containers.kill(node).await {
+            // It died between the look and the blow.
+            Err(ContainersError::NotFound(_)) => return Err(CrashError::Nobody("such worker")),
+            killed => killed?,
+        };
         self.journal.note(Kind::Crashed, Some(node), Cause::Asked);
         Ok(pid)
     }
@@ -188,17 +197,24 @@ impl Orchestrator {
     }
 
     /// Runs until `shutdown` is cancelled. Workers are left as they are.
-    pub async fn run(self, shutdown: CancellationToken) {
+    ///
+    /// # Errors
+    /// When a part of it ended by itself: nobody would notice the next failure.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), PartEnded> {
         let mut tasks = JoinSet::new();
         let coordination = Arc::clone(&self.handle.parts.coordination);
         let task = |name| info_span!("orchestrator", task = name);
         tasks.spawn(self.handle.gateway.clone().dispatch().instrument(task("replies")));
         tasks.spawn(self.roster.listen().instrument(task("roster")));
         tasks.spawn(self.controller.run().instrument(task("controller")));
-        shutdown.cancelled().await;
+        let ended = tokio::select! {
+            () = shutdown.cancelled() => Ok(()),
+            _ = tasks.join_next() => Err(PartEnded),
+        };
         // The controller first: it must not act on a world that is being taken down.
         tasks.shutdown().await;
         coordination.close().await;
+        ended
     }
 }
 

@@ -6,7 +6,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Parts;
-use super::roster::Signs;
+use super::roster::{Sign, Signs};
 use crate::domain::ids::{DatabaseAddress, Epoch, NodeId, Offset, Pid};
 use crate::domain::message::Role;
 use crate::ports::containers::{Container, ContainerState};
@@ -90,7 +90,13 @@ impl Observer {
     ) -> WorkerStatus {
         let container = containers.iter().find(|container| container.node == *node);
         let member = coordination.members.get(node);
-        let progress = signs.workers.get(node).map(|sign| &sign.progress);
+        let uptime_ms = container
+            .map(|container| self.ambient.now_ms().saturating_sub(container.changed_at_ms));
+        // A sign from before the last start is another process's.
+        let is_own = |sign: &&Sign| {
+            uptime_ms.is_none_or(|uptime| sign.heard_at.elapsed().as_millis() <= u128::from(uptime))
+        };
+        let progress = signs.workers.get(node).filter(is_own).map(|sign| &sign.progress);
         let (state, pid) = match container.map(|container| container.state) {
             Some(ContainerState::Running { pid }) => (Life::Running, Some(pid)),
             Some(ContainerState::Exited { .. }) => (Life::Exited, None),
@@ -110,9 +116,7 @@ impl Observer {
             lag,
             state,
             database: member.map(|member| member.database.clone()),
-            uptime_ms: container
-                .filter(|_| state == Life::Running)
-                .map(|container| self.ambient.now_ms().saturating_sub(container.changed_at_ms)),
+            uptime_ms: uptime_ms.filter(|_| state == Life::Running),
         }
     }
 

@@ -16,7 +16,7 @@ use super::sequencer::{self, Sequencer};
 use super::{Parts, Settings, WorkerError};
 use crate::domain::ids::Epoch;
 use crate::domain::message::{Reply, Role};
-use crate::domain::promotion::{Effect, Event, Worker, step};
+use crate::domain::promotion::{Effect, Event, State, Worker, step};
 use crate::ports::requests::Queue;
 
 /// What is not finished within this is given back unfinished.
@@ -119,12 +119,17 @@ impl Driver {
     /// Takes one event in. True when the worker is done.
     async fn take(&mut self, event: Event) -> bool {
         let before = self.worker.state;
+        let holds_nothing = before == State::Joining;
         let (worker, effects) = step(self.worker.clone(), event.clone());
         self.worker = worker;
         if self.worker.state != before {
             info!(?event, from = ?before, to = ?self.worker.state, "role changed");
         }
         for effect in effects {
+            // Whoever still joins holds nothing that could be finished.
+            if effect == Effect::Drain && holds_nothing {
+                return Box::pin(self.take(Event::Drained)).await;
+            }
             if self.carry_out(effect).await {
                 return true;
             }

@@ -85,13 +85,19 @@ async fn attempt(
     let stored = parts.store.history().await?;
     let bounds = parts.log.bounds().await?;
     check_same_log(&stored, bounds)?;
-    let source = source(parts, settings);
+    let source = source(parts, settings, &stored);
     let must_copy = stored.next_offset() < bounds.first;
     let behind = bounds.next.0.saturating_sub(stored.next_offset().0);
     let (history, target) = match source {
         Some(source) if must_copy || behind > COPY_BEYOND => {
             info!(%source, behind, "copying a snapshot");
             let copied = parts.store.copy_from(&source).await?;
+            // The log moved on meanwhile, and the source may have been far behind.
+            let first = parts.log.bounds().await?.first;
+            if copied.history.next_offset() < first {
+                let reason = "the source of the copy is further behind than the log reaches";
+                return Err(Obstacle::Passing(reason.to_owned()));
+            }
             let consistent = copied.consistent_at.map_or(Offset(0), Offset::next);
             (copied.history, consistent.max(bounds.next))
         }
@@ -113,7 +119,7 @@ async fn attempt(
         from
     };
     let tail = parts.log.tail(from).await?;
-    replica.follow(Some(tail));
+    replica.follow(tail, from);
     Ok(target)
 }
 
@@ -129,13 +135,15 @@ fn check_same_log(stored: &History, bounds: Bounds) -> Result<(), Obstacle> {
     ))))
 }
 
-/// The master's database, or that of whoever is furthest where no master is there.
-fn source(parts: &Parts, settings: &Settings) -> Option<DatabaseAddress> {
+/// The master's database, or that of whoever is furthest where no master is there; nobody's who
+/// is behind this worker itself.
+fn source(parts: &Parts, settings: &Settings, own: &History) -> Option<DatabaseAddress> {
     let view = parts.coordination.view();
     let view = view.borrow();
     let others = view.members.values().filter(|member| member.node != settings.node);
     others
         .filter(|member| matches!(member.role, Role::Master | Role::Slave | Role::Promoting))
+        .filter(|member| member.applied >= own.applied)
         .max_by_key(|member| (member.role == Role::Master, member.applied))
         .map(|member| member.database.clone())
 }

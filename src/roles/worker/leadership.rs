@@ -8,7 +8,7 @@ use tracing::{info, warn};
 use super::{Parts, Settings};
 use crate::domain::ids::{Epoch, LogId};
 use crate::domain::promotion::{Event, Leader};
-use crate::ports::coordination::{CoordinationError, CoordinationView, LeaderRecord};
+use crate::ports::coordination::{CoordinationError, CoordinationView, LeaderRecord, Versioned};
 
 /// The pause before a claim that could not be delivered is made again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -42,7 +42,10 @@ pub(super) async fn claim(
 ) {
     let log_id = log_id(&parts, own.as_ref());
     let current = parts.coordination.view().borrow().leader.clone();
-    if current.as_ref().is_some_and(|leader| leader.value.master != settings.node) {
+    let is_overtaken = |leader: &Versioned<LeaderRecord>| {
+        leader.value.master != settings.node || leader.value.epoch >= epoch
+    };
+    if current.as_ref().is_some_and(is_overtaken) {
         return;
     }
     let record = LeaderRecord { epoch, master: settings.node.clone(), log_id };

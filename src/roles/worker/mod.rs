@@ -40,7 +40,13 @@ pub struct Parts {
     pub store: Arc<dyn Store>,
     /// Clock and names.
     pub ambient: Ambient,
+    /// Held by every task of the worker: once its receiver ends, nothing of the worker acts any
+    /// more, however it ended.
+    pub lifeline: Lifeline,
 }
+
+/// See [`Parts::lifeline`]; nothing is ever sent.
+pub type Lifeline = tokio::sync::mpsc::Sender<std::convert::Infallible>;
 
 /// What a worker is told about itself.
 #[derive(Clone, Debug)]

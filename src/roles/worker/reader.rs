@@ -106,6 +106,8 @@ impl Reader {
 
     async fn serve_from(&mut self, mut consumer: Consumer) -> End {
         let mut held = FuturesUnordered::new();
+        // Dropped when serving ends: whoever still waits for its offset goes back to the queue.
+        let (serving, served) = watch::channel(());
         let end = loop {
             tokio::select! {
                 biased;
@@ -121,7 +123,7 @@ impl Reader {
                 },
                 received = consumer.deliveries.receive(MOST) => match received {
                     Ok(deliveries) => for delivery in deliveries {
-                        held.push(self.handle(delivery, &consumer));
+                        held.push(self.handle(delivery, &consumer, served.clone()));
                     },
                     Err(error) => {
                         warn!(error = %anyhow::Error::new(error), "read queue lost");
@@ -130,12 +132,18 @@ impl Reader {
                 },
             }
         };
+        drop(serving);
         consumer.deliveries.close().await;
         while held.next().await.is_some() {}
         end
     }
 
-    fn handle(&self, delivery: Delivery, consumer: &Consumer) -> impl Future<Output = ()> + use<> {
+    fn handle(
+        &self,
+        delivery: Delivery,
+        consumer: &Consumer,
+        mut served: watch::Receiver<()>,
+    ) -> impl Future<Output = ()> + use<> {
         let store = Arc::clone(&self.parts.store);
         let answers = Arc::clone(&consumer.answers);
         let mut position = self.position.clone();
@@ -143,10 +151,14 @@ impl Reader {
         async move {
             let reply = match delivery.request.as_ref() {
                 Request::Read(operation) => {
-                    let reached = reach(&mut position, operation.consistency, delivery.expires_at);
-                    match reached.await {
+                    let reached = tokio::select! {
+                        biased;
+                        reached = reach(&mut position, operation.consistency, delivery.expires_at) => reached,
+                        _ = served.changed() => None,
+                    };
+                    match reached {
                         Some(offset) => read(store.as_ref(), operation, offset).await,
-                        // The asker has given up.
+                        // The asker has given up, or somebody else is to answer.
                         None => None,
                     }
                 }
@@ -210,9 +222,10 @@ pub(super) async fn read(
     };
     match result {
         Ok(result) => Some(Reply::Read { offset, result }),
-        Err(error @ (StoreError::TooLarge { .. } | StoreError::TimedOut)) => {
+        Err(error @ StoreError::TooLarge { .. }) => {
             Some(Reply::ReadRefused { detail: error.to_string() })
         }
+        Err(StoreError::TimedOut) => Some(Reply::TimedOut),
         Err(error) => {
             warn!(error = %format!("{:#}", anyhow::Error::new(error)), "read failed");
             None

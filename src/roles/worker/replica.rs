@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::{error, warn};
 
 use super::WorkerError;
@@ -59,6 +59,8 @@ pub(super) struct Judged {
 pub(super) struct Replica {
     store: Arc<dyn Store>,
     tail: Option<Box<dyn LogTail>>,
+    /// Where the tail stands: behind the history while it feeds the window.
+    read_up_to: Offset,
     history: History,
     window: DuplicateWindow,
     position: watch::Sender<Position>,
@@ -75,6 +77,7 @@ impl Replica {
         Self {
             store,
             tail: None,
+            read_up_to: Offset(0),
             history: History::default(),
             window: DuplicateWindow::starting_at(Offset(0)),
             position,
@@ -89,9 +92,20 @@ impl Replica {
         self.publish();
     }
 
-    /// Reads on through this tail.
-    pub(super) fn follow(&mut self, tail: Option<Box<dyn LogTail>>) {
-        self.tail = tail;
+    /// Reads on through this tail, which starts at `from`.
+    pub(super) fn follow(&mut self, tail: Box<dyn LogTail>, from: Offset) {
+        self.tail = Some(tail);
+        self.read_up_to = from;
+    }
+
+    /// Reads no more.
+    pub(super) fn let_go(&mut self) {
+        self.tail = None;
+    }
+
+    /// Everything before this was read and taken in, so that history and window are complete.
+    pub(super) fn read_up_to(&self) -> Offset {
+        self.read_up_to
     }
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {
@@ -119,6 +133,7 @@ impl Replica {
     pub(super) fn judge(&mut self, items: Vec<LogItem>) -> Result<Judged, WorkerError> {
         let mut judged = Judged::default();
         for LogItem { offset, record } in items {
+            self.read_up_to = offset.next();
             match record {
                 Ok(record) => self.judge_record(offset, &record, &mut judged)?,
                 Err(noise) if noise.newer => {
@@ -184,7 +199,7 @@ impl Replica {
         if judged.moved {
             let started = Instant::now();
             let mut pause = Duration::from_millis(10);
-            while let Err(error) = self.store.apply(&judged.changes, &self.history).await {
+            while let Err(error) = self.try_apply(&judged.changes).await {
                 let lasting = matches!(error, StoreError::Internal(_));
                 if lasting || started.elapsed() >= self.patience {
                     return Err(WorkerError::Store(anyhow::Error::new(error)));
@@ -196,6 +211,14 @@ impl Replica {
             self.publish();
         }
         Ok(judged.news)
+    }
+
+    /// One try, bounded: a database that hangs is as good as one that is away.
+    async fn try_apply(&self, changes: &[Change]) -> Result<(), StoreError> {
+        let applying = self.store.apply(changes, &self.history);
+        timeout(self.patience, applying).await.unwrap_or_else(|_| {
+            Err(StoreError::Unavailable(anyhow::anyhow!("the database did not answer in time")))
+        })
     }
 
     fn publish(&self) {

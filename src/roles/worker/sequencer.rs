@@ -3,12 +3,13 @@
 //! One loop, no locks: it alone owns the replica. Group commit makes it fast: whatever waits in
 //! `writeQ` becomes one record. Nothing is answered before its record was read back and admitted.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{info, warn};
 
 use super::joining::{Target, join};
@@ -19,20 +20,27 @@ use super::{Parts, Settings, WorkerError};
 use crate::domain::ids::{Epoch, Offset, Sequence};
 use crate::domain::log::{Entry, Record, RecordBody};
 use crate::domain::message::{Reply, Request};
+use crate::domain::outcome::Refusal;
 use crate::domain::planner::{self, Answer, Needs, View};
 use crate::domain::promotion::Event;
 use crate::domain::query::Query;
-use crate::domain::request::{Acknowledgement, WriteRequest};
+use crate::domain::request::{Acknowledgement, ReadOperation, WriteRequest};
 use crate::ports::log::{LogError, LogItem};
-use crate::ports::requests::{Consumer, Delivery, Queue, Ticket};
+use crate::ports::requests::{Answers, Consumer, Delivery, Queue, Ticket};
 use crate::ports::store::StoreError;
 
 /// A record that is not read back within this is lost, or the log is.
 const READ_BACK: Duration = Duration::from_secs(10);
+/// The pause after the log was lost.
+const LOST_PAUSE: Duration = Duration::from_millis(50);
+/// The pause before a database that is away is asked again.
+const STORE_PAUSE: Duration = Duration::from_millis(100);
 /// The most that a scan for an update or a delete may fetch.
 const MAX_SCAN_BYTES: usize = planner::MAX_ENTRY_BYTES;
-/// Strong reads that are carried out at a time; further ones wait in the queue.
-const MAX_STRONG_READS: usize = 256;
+/// Strong reads that are carried out at a time: few, since the loop itself reads too.
+const RUNNING_READS: usize = 2;
+/// Strong reads that may wait; further ones are told to try again.
+const WAITING_READS: usize = 256;
 
 /// What the driver asks of the sequencer.
 #[derive(Debug)]
@@ -80,6 +88,15 @@ pub(super) struct Sequencer {
     target: Option<Target>,
     leading: Option<Leading>,
     strong_reads: JoinSet<()>,
+    waiting_reads: VecDeque<StrongRead>,
+}
+
+/// A read that has its barrier behind it.
+struct StrongRead {
+    ticket: Ticket,
+    operation: ReadOperation,
+    expires_at: Instant,
+    answers: Arc<dyn Answers>,
 }
 
 enum Step {
@@ -106,6 +123,7 @@ impl Sequencer {
             target: None,
             leading: None,
             strong_reads: JoinSet::new(),
+            waiting_reads: VecDeque::new(),
         }
     }
 
@@ -114,13 +132,15 @@ impl Sequencer {
         self.catch_up().await?;
         loop {
             let most = self.settings.batch_requests;
-            let reads_fit = self.strong_reads.len() < MAX_STRONG_READS;
             let step = tokio::select! {
                 biased;
                 order = self.orders.recv() => Step::Order(order),
                 items = self.replica.next() => Step::Items(items),
-                Some(_) = self.strong_reads.join_next() => continue,
-                received = receive(&mut self.leading, most), if reads_fit => match received {
+                Some(_) = self.strong_reads.join_next() => {
+                    self.run_waiting_reads();
+                    continue;
+                }
+                received = receive(&mut self.leading, most) => match received {
                     Ok(deliveries) => Step::Requests(deliveries),
                     Err(()) => Step::RequestsLost,
                 },
@@ -148,13 +168,15 @@ impl Sequencer {
             Order::AppendEpoch(epoch) => {
                 let master = self.settings.node.clone();
                 let record = self.record(epoch, RecordBody::Epoch { master });
-                self.parts.log.append(record).await.map_err(interruption)?;
+                self.append(record).await?;
             }
             Order::AcceptWrites(epoch) => self.accept_writes(epoch).await?,
             Order::StopWrites => self.stop_writes().await,
             Order::Finish => {
                 self.stop_writes().await;
-                while self.strong_reads.join_next().await.is_some() {}
+                while self.strong_reads.join_next().await.is_some() {
+                    self.run_waiting_reads();
+                }
                 self.tell(Event::Drained).await;
             }
         }
@@ -163,14 +185,14 @@ impl Sequencer {
 
     async fn catch_up(&mut self) -> Result<(), WorkerError> {
         let target = join(&self.parts, &self.settings, &mut self.replica).await?;
-        info!(target = %target, at = %self.replica.history().next_offset(), "catching up");
+        info!(target = %target, from = %self.replica.read_up_to(), "catching up");
         self.target = Some(target);
         self.note_arrival().await;
         Ok(())
     }
 
     async fn note_arrival(&mut self) {
-        let at = self.replica.history().next_offset();
+        let at = self.replica.read_up_to();
         if self.target.is_some_and(|target| at >= target) {
             self.target = None;
             self.tell(Event::CaughtUp).await;
@@ -206,8 +228,10 @@ impl Sequencer {
     async fn lose_log(&mut self) {
         self.leading = None;
         self.target = None;
-        self.replica.follow(None);
+        self.replica.let_go();
         metrics::counter!("rideshare_worker_log_losses_total").increment(1);
+        // A log that can be read but not written would be lost again at once.
+        tokio::time::sleep(LOST_PAUSE).await;
         self.tell(Event::LogLost).await;
     }
 
@@ -245,7 +269,7 @@ impl Sequencer {
         for delivery in deliveries {
             match Arc::unwrap_or_clone(delivery.request) {
                 Request::Write(write) => writes.push((delivery.ticket, write)),
-                Request::Read(read) => reads.push((delivery.ticket, read)),
+                Request::Read(read) => reads.push((delivery.ticket, (read, delivery.expires_at))),
                 Request::Ping => self.answer(vec![(delivery.ticket, Reply::Pong)]).await,
             }
         }
@@ -261,8 +285,19 @@ impl Sequencer {
             }
             barrier_is_missing = false;
         }
-        self.read_behind_barrier(reads);
+        self.read_behind_barrier(reads).await;
         Ok(())
+    }
+
+    /// Appends, bounded: a log that does not answer is lost.
+    async fn append(&self, record: Arc<Record>) -> Result<(), Interruption> {
+        match timeout(READ_BACK, self.parts.log.append(record)).await {
+            Ok(appended) => appended.map_err(interruption),
+            Err(_) => {
+                warn!("append not confirmed in time");
+                Err(Interruption::LogLost)
+            }
+        }
     }
 
     async fn release<T>(&self, writes: &[Held], reads: &[(Ticket, T)]) {
@@ -286,7 +321,7 @@ impl Sequencer {
         leading.next_sequence = sequence.next();
         let answers = plan.answers;
         let record = self.record(epoch, RecordBody::Batch { sequence, entries: plan.entries });
-        self.parts.log.append(Arc::clone(&record)).await.map_err(interruption)?;
+        self.append(Arc::clone(&record)).await?;
         let done = &held[..answers.len()];
         self.read_back(epoch, sequence, &record, done, answers).await?;
         Ok(done.len())
@@ -361,18 +396,38 @@ impl Sequencer {
 
     /// Carries out strong reads beside the loop. The barrier makes them current; a state newer
     /// than the barrier is current too.
-    fn read_behind_barrier(&mut self, reads: Vec<(Ticket, crate::domain::request::ReadOperation)>) {
-        let Some(leading) = &self.leading else { return };
+    async fn read_behind_barrier(&mut self, reads: Vec<(Ticket, (ReadOperation, Instant))>) {
+        let Some(answers) = self.leading.as_ref().map(|it| Arc::clone(&it.consumer.answers)) else {
+            return;
+        };
+        let mut refused = Vec::new();
+        for (ticket, (operation, expires_at)) in reads {
+            if self.waiting_reads.len() >= WAITING_READS {
+                refused.push((ticket, Reply::TimedOut));
+                continue;
+            }
+            let answers = Arc::clone(&answers);
+            self.waiting_reads.push_back(StrongRead { ticket, operation, expires_at, answers });
+        }
+        self.answer(refused).await;
+        self.run_waiting_reads();
+    }
+
+    fn run_waiting_reads(&mut self) {
         let Some(offset) = self.replica.history().applied else { return };
-        for (ticket, operation) in reads {
-            let answers = Arc::clone(&leading.consumer.answers);
-            let store = Arc::clone(self.replica.store());
+        while self.strong_reads.len() < RUNNING_READS {
+            let Some(waiting) = self.waiting_reads.pop_front() else { return };
+            // With it goes everything that must be dropped before the worker counts as ended.
+            let parts = self.parts.clone();
             self.strong_reads.spawn(async move {
-                match read(store.as_ref(), &operation, offset).await {
-                    Some(reply) => {
+                let StrongRead { ticket, operation, expires_at, answers } = waiting;
+                let reading = read(parts.store.as_ref(), &operation, offset);
+                match timeout_at(expires_at, reading).await {
+                    Ok(Some(reply)) => {
                         let _ = answers.answer(vec![(ticket, reply)]).await;
                     }
-                    None => answers.release(vec![ticket]).await,
+                    // The asker has given up, or somebody else is to answer.
+                    Ok(None) | Err(_) => answers.release(vec![ticket]).await,
                 }
             });
         }
@@ -384,7 +439,6 @@ impl Sequencer {
         for (collection, ids) in &needs.ids {
             let wanted: Vec<_> = ids.iter().cloned().collect();
             let found = self.insist(|| store.get(collection, &wanted)).await?;
-            let found = found.map_err(|error| WorkerError::Store(anyhow::Error::new(error)))?;
             view.fetched(collection, wanted, found);
         }
         for scan in &needs.scans {
@@ -396,31 +450,39 @@ impl Sequencer {
                 skip: 0,
                 limit: scan.limit,
             };
-            match self.insist(|| store.find(&query, MAX_SCAN_BYTES)).await? {
+            let scanning = || async {
+                match store.find(&query, MAX_SCAN_BYTES).await {
+                    Ok(found) => Ok(Ok(found)),
+                    Err(StoreError::TimedOut) => Ok(Err(Refusal::TimedOut)),
+                    Err(error @ StoreError::TooLarge { .. }) => {
+                        Ok(Err(Refusal::Unfit { detail: error.to_string() }))
+                    }
+                    Err(error) => Err(error),
+                }
+            };
+            match self.insist(scanning).await? {
                 Ok(found) => view.scanned(scan.key, found),
-                Err(error) => view.not_scanned(scan.key, error.to_string()),
+                Err(refusal) => view.not_scanned(scan.key, refusal),
             }
         }
         Ok(view)
     }
 
-    /// Tries again while the database is away, for as long as it may be. The inner error is one
-    /// that the request itself is the cause of.
+    /// Tries again while the database is away or slow, for as long as it may be.
     async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
         &self,
         attempt: impl Fn() -> F,
-    ) -> Result<Result<T, StoreError>, WorkerError> {
-        let give_up = tokio::time::Instant::now() + self.settings.store_patience;
+    ) -> Result<T, WorkerError> {
+        let give_up = Instant::now() + self.settings.store_patience;
         loop {
             match attempt().await {
-                Err(StoreError::Unavailable(_)) if tokio::time::Instant::now() < give_up => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
+                Ok(found) => return Ok(found),
+                Err(StoreError::Unavailable(_) | StoreError::TimedOut)
+                    if Instant::now() < give_up =>
+                {
+                    tokio::time::sleep(STORE_PAUSE).await;
                 }
-                Err(error @ (StoreError::Unavailable(_) | StoreError::Internal(_))) => {
-                    return Err(WorkerError::Store(anyhow::Error::new(error)));
-                }
-                Err(error) => return Ok(Err(error)),
-                Ok(found) => return Ok(Ok(found)),
+                Err(error) => return Err(WorkerError::Store(anyhow::Error::new(error))),
             }
         }
     }

@@ -283,9 +283,9 @@ fn refused_scan_refuses_its_request_only() {
     let requests: Vec<&WriteRequest> = requests.iter().collect();
     let needs = needs(&requests);
     let mut view = Store::default().view(&needs);
-    view.not_scanned(needs.scans[0].key, "took too long".to_owned());
+    view.not_scanned(needs.scans[0].key, Refusal::Unfit { detail: "too much".to_owned() });
     let plan = plan(&requests, view, &NOBODY_KNOWN());
-    assert_eq!(unfit_detail(&plan.entries[0].outcome), "took too long");
+    assert_eq!(unfit_detail(&plan.entries[0].outcome), "too much");
     assert_eq!(plan.entries[1].outcome, inserted(&[1]));
 }
 

@@ -58,10 +58,10 @@ fn request_from_before_the_window_is_not_carried_out() {
         let late = WriteRequest { seen: Offset(seen), ..request("late", delete) };
         let view = Store::default().view(&needs(&[&late]));
         let plan = plan(&[&late], view, &window);
-        assert_eq!(plan.answers == [Answer::Forgotten], forgotten, "{seen}");
+        assert_eq!(plan.answers == [Answer::Unrecorded(Refusal::Forgotten)], forgotten, "{seen}");
         assert_eq!(plan.entries.is_empty(), forgotten, "{seen}");
     }
-    let told = Answer::Forgotten.resolve(Offset(9), &[]);
+    let told = Answer::Unrecorded(Refusal::Forgotten).resolve(Offset(9), &[]);
     assert_eq!(told.outcome, Outcome::Refused(Refusal::Forgotten));
 }
 
