@@ -18,7 +18,7 @@ use zookeeper_async::{Acl, ZkError, ZkResult};
 
 use super::cache::Cache;
 use super::client::{Client, Link};
-use super::registry::{Manner, Registry};
+use super::registry::{Manner, Pending, Registry};
 use super::session::{Session, Trouble, ensure_paths};
 use super::settings::ZookeeperSettings;
 use super::znodes::Layout;
@@ -229,22 +229,21 @@ impl Driver {
         }
     }
 
-    /// Writes the own entries that do not stand yet.
+    /// Writes the own entries that do not stand yet. One that the server refuses is tried again
+    /// with every heartbeat, and does not keep the others from standing.
     async fn register(&self, session: &Session) -> ZkResult<()> {
         let registry = &self.shared.registry;
         let writes = registry.pending().into_iter().map(async |pending| {
-            let (path, data) = (&pending.path, &pending.data);
-            match pending.manner {
-                Manner::Enter => session.put(path, data).await?,
-                Manner::Update => session.update(path, data).await?,
-                Manner::Restore => {
-                    if !session.take(path, data).await? {
-                        warn!(path, "own entry was replaced by another session");
+            match write(session, &pending).await {
+                Ok(()) => registry.record(&pending),
+                Err(error) if is_refusal(error) => {
+                    if registry.refuse(&pending) {
+                        warn!(path = pending.path, %error, "own entry was refused");
                     }
                 }
+                Err(error) => return Err(error),
             }
-            registry.record(&pending);
-            Ok::<_, ZkError>(())
+            Ok(())
         });
         stream::iter(writes).buffer_unordered(CONCURRENT_WRITES).try_collect().await
     }
@@ -263,6 +262,32 @@ impl Driver {
         }
         self.said_up = Some(false);
     }
+}
+
+async fn write(session: &Session, entry: &Pending) -> ZkResult<()> {
+    let (path, data) = (&entry.path, &entry.data);
+    match entry.manner {
+        Manner::Enter => session.put(path, data).await,
+        Manner::Update => session.update(path, data).await,
+        Manner::Restore => {
+            if !session.take(path, data).await? {
+                warn!(path, "own entry was replaced by another session");
+            }
+            Ok(())
+        }
+    }
+}
+
+/// True for answers that are about the entry, not about the session.
+fn is_refusal(error: ZkError) -> bool {
+    matches!(
+        error,
+        ZkError::BadArguments
+            | ZkError::NoAuth
+            | ZkError::NoChildrenForEphemerals
+            | ZkError::NodeExists
+            | ZkError::NotEmpty
+    )
 }
 
 async fn await_up(link: &mut watch::Receiver<Link>) -> u64 {

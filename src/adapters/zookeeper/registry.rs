@@ -35,6 +35,7 @@ struct Entry {
     data: Vec<u8>,
     wanted: u64,
     written: Option<u64>,
+    refused: Option<u64>,
     manner: Manner,
 }
 
@@ -107,6 +108,13 @@ impl Registry {
             entry.manner = Manner::Update;
         }
         self.changed.send_replace(());
+    }
+
+    /// Notes that the server refused a pending entry, which stays pending. True when that is news.
+    pub(super) fn refuse(&self, pending: &Pending) -> bool {
+        let mut entries = self.lock();
+        let entry = entries.get_mut(&pending.path);
+        entry.is_some_and(|entry| entry.refused.replace(pending.number) != Some(pending.number))
     }
 
     /// Notes that a path has no znode. If one is wanted there, it is pending again.
@@ -184,6 +192,17 @@ mod tests {
         let number = registry.want("/n", vec![1]);
         assert_eq!(registry.pending(), []);
         assert_eq!(registry.written("/n", number).now_or_never(), Some(()));
+    }
+
+    #[tokio::test]
+    async fn refused_entry_stays_pending_and_is_news_once() {
+        let registry = Registry::default();
+        registry.want("/n", vec![1]);
+        let first = only(&registry);
+        assert!(registry.refuse(&first));
+        assert!(!registry.refuse(&first));
+        registry.want("/n", vec![2]);
+        assert!(registry.refuse(&only(&registry)));
     }
 
     #[tokio::test]
