@@ -1,0 +1,189 @@
+//! A worker's database in a MongoDB server of its own.
+//!
+//! A standalone server has no transactions. What the store promises comes from order instead: the
+//! history is written after the changes that it covers, and the server's journal keeps the order
+//! of writes, so that after a crash the history may be older than the data but never newer. The
+//! changes in between come again from the log, and repeating them is harmless.
+
+mod codec;
+mod copy;
+mod distinct;
+mod error;
+mod filter;
+mod names;
+mod read;
+mod settings;
+mod state;
+mod write;
+mod writer;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use mongodb::Client;
+use mongodb::options::ClientOptions;
+use tokio::sync::OnceCell;
+
+use self::error::{translate, unavailable};
+use self::read::Reader;
+use self::state::State;
+use self::writer::Writer;
+use crate::domain::document::{CollectionName, Document, DocumentId, Value};
+use crate::domain::filter::Filter;
+use crate::domain::ids::DatabaseAddress;
+use crate::domain::log::{Change, History};
+use crate::domain::query::Query;
+use crate::ports::store::{Copied, Store, StoreError};
+
+pub use settings::MongoSettings;
+
+/// A store in a database of a MongoDB server. It reconnects by itself.
+///
+/// One task at a time may write (`apply`, `copy_from`); reads are free. While a copy is made,
+/// everything else is `Unavailable`.
+pub struct MongoStore {
+    settings: MongoSettings,
+    options: ClientOptions,
+    address: DatabaseAddress,
+    client: Client,
+    writer: Writer,
+    /// Filled once the database is known to hold no remains of a copy.
+    checked: Mutex<Arc<OnceCell<()>>>,
+    is_copying: AtomicBool,
+}
+
+impl MongoStore {
+    /// Makes a store. The server is not asked yet, and need not be there.
+    ///
+    /// # Errors
+    /// `Internal` when the URI, a host or the name of the database is not valid.
+    pub async fn connect(settings: MongoSettings) -> Result<Self, StoreError> {
+        let mut options = settings.client_options().await?;
+        options.app_name = Some("rideshare-reader".to_owned());
+        Ok(Self {
+            address: settings.address(&options.hosts)?,
+            client: Client::with_options(options.clone()).map_err(translate)?,
+            writer: Writer::new(options.clone(), &settings.database, settings.write_timeout)?,
+            options,
+            settings,
+            checked: Mutex::default(),
+            is_copying: AtomicBool::new(false),
+        })
+    }
+
+    /// Reads of a database that is known to be whole.
+    async fn reader(&self) -> Result<Reader, StoreError> {
+        if self.is_copying.load(Ordering::SeqCst) {
+            return Err(unavailable("the database is being replaced by a copy"));
+        }
+        let database = self.client.database(&self.settings.database);
+        let checked = Arc::clone(&self.checked.lock().unwrap_or_else(PoisonError::into_inner));
+        checked.get_or_try_init(|| state::recover(&self.client, &database, &self.writer)).await?;
+        Ok(Reader {
+            database,
+            query: self.settings.query_timeout,
+            answer: self.settings.answer_timeout(),
+        })
+    }
+
+    fn check_again(&self) {
+        *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
+    }
+}
+
+#[async_trait]
+impl Store for MongoStore {
+    async fn history(&self) -> Result<History, StoreError> {
+        let reader = self.reader().await?;
+        match state::load(&reader.database, reader.answer).await? {
+            State::Current(history) => Ok(history),
+            State::Copying(_) => Err(unavailable("the database is being replaced by a copy")),
+        }
+    }
+
+    async fn apply(&self, changes: &[Change], history: &History) -> Result<(), StoreError> {
+        self.reader().await?;
+        let attempt = self.writer.begin(&self.client).await?;
+        write::apply(&attempt, changes).await?;
+        let state = State::Current(history.clone());
+        state::save(&attempt, &state, self.settings.journal).await?;
+        attempt.succeeded();
+        Ok(())
+    }
+
+    async fn get(
+        &self,
+        collection: &CollectionName,
+        ids: &[DocumentId],
+    ) -> Result<Vec<Document>, StoreError> {
+        self.reader().await?.get(collection, ids).await
+    }
+
+    async fn find(&self, query: &Query, max_bytes: usize) -> Result<Vec<Document>, StoreError> {
+        self.reader().await?.find(query, max_bytes).await
+    }
+
+    async fn count(&self, query: &Query) -> Result<u64, StoreError> {
+        self.reader().await?.count(query).await
+    }
+
+    async fn distinct(
+        &self,
+        collection: &CollectionName,
+        filter: &Filter,
+        field: &str,
+        max_bytes: usize,
+    ) -> Result<Vec<Value>, StoreError> {
+        let reader = self.reader().await?;
+        reader.distinct(collection, filter, field, max_bytes).await
+    }
+
+    async fn collections(&self) -> Result<Vec<CollectionName>, StoreError> {
+        let reader = self.reader().await?;
+        names::with_documents(&reader.database, reader.answer).await
+    }
+
+    fn address(&self) -> DatabaseAddress {
+        self.address.clone()
+    }
+
+    async fn copy_from(&self, source: &DatabaseAddress) -> Result<Copied, StoreError> {
+        let limit = self.settings.write_timeout;
+        let source = copy::Source::at(source, self.options.clone(), limit)?;
+        self.reader().await?;
+        let copied = {
+            let _exclusive = Exclusive::claim(self)?;
+            let attempt = self.writer.begin(&self.client).await?;
+            let copied = copy::copy(&attempt, &source).await;
+            if copied.is_ok() {
+                attempt.succeeded();
+            }
+            copied
+        };
+        if copied.is_err() {
+            // Empties the database now rather than at the next use, if the server lets it.
+            let _ = self.reader().await;
+        }
+        copied
+    }
+}
+
+/// Keeps everything else out while a copy is made; ends even if the copy is cut off.
+struct Exclusive<'a>(&'a MongoStore);
+
+impl<'a> Exclusive<'a> {
+    fn claim(store: &'a MongoStore) -> Result<Self, StoreError> {
+        if store.is_copying.swap(true, Ordering::SeqCst) {
+            return Err(unavailable("the database is already being replaced by a copy"));
+        }
+        Ok(Self(store))
+    }
+}
+
+impl Drop for Exclusive<'_> {
+    fn drop(&mut self) {
+        self.0.check_again();
+        self.0.is_copying.store(false, Ordering::SeqCst);
+    }
+}
