@@ -1,6 +1,8 @@
 //! The MongoDB adapter under the suite of its port. The server's URI stands in
 //! `RIDESHARE_MONGODB__URL`.
 
+#![allow(clippy::unwrap_used, reason = "a test says with it what it takes for granted")]
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
