@@ -1,0 +1,174 @@
+//! Strangers, poison and mistakes on a healthy broker.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use amqprs::channel::{
+    BasicGetArguments, BasicPublishArguments, QueueDeclareArguments, QueueDeleteArguments,
+};
+use amqprs::{BasicProperties, FieldTable};
+use rideshare::adapters::rabbitmq::{QueueKind, RabbitmqSettings};
+use rideshare::domain::ids::{Epoch, LogId, NodeId, Offset};
+use rideshare::domain::log::{Record, RecordBody};
+use rideshare::domain::message::{Request, encode};
+use rideshare::ports::log::{Log, LogError, LogTail};
+use rideshare::ports::requests::{
+    Consumer, Correlation, Delivery, Queue, RequestReceiver, RequestSender, RequestsError,
+};
+use tokio::time::timeout;
+
+use crate::broker::{BOUND, Stranger, connect, settings};
+
+pub(crate) fn record(number: u64) -> Arc<Record> {
+    Arc::new(Record {
+        log_id: LogId::new("a history"),
+        epoch: Epoch(number),
+        appended_at_ms: number,
+        body: RecordBody::Epoch { master: NodeId::new("n1") },
+    })
+}
+
+/// The numbers of the next records; `None` for what is no record.
+pub(crate) async fn numbers(tail: &mut dyn LogTail, count: usize) -> Vec<Option<u64>> {
+    let mut numbers = Vec::new();
+    while numbers.len() < count {
+        let items = timeout(BOUND, tail.next()).await.expect("no record came").unwrap();
+        numbers.extend(
+            items.iter().map(|item| item.record.as_ref().ok().map(|record| record.epoch.0)),
+        );
+    }
+    numbers
+}
+
+pub(crate) async fn receive(consumer: &mut Consumer) -> Vec<Delivery> {
+    timeout(BOUND, consumer.deliveries.receive(10)).await.expect("no request came").unwrap()
+}
+
+pub(crate) async fn ping(sender: &dyn RequestSender, queue: &Queue) -> Result<(), RequestsError> {
+    sender.send(queue, Correlation(1), Arc::new(Request::Ping), BOUND).await
+}
+
+async fn publish(stranger: &Stranger, exchange: &str, key: &str, content: &[u8]) {
+    let properties = BasicProperties::default()
+        .with_reply_to("nowhere")
+        .with_correlation_id("not a number")
+        .with_expiration("60000")
+        .finish();
+    let arguments = BasicPublishArguments::new(exchange, key);
+    stranger.channel.basic_publish(properties, content.to_vec(), arguments).await.unwrap();
+}
+
+/// Waits for the next message that was set aside.
+async fn set_aside(stranger: &Stranger, settings: &RabbitmqSettings) -> Vec<u8> {
+    let queue = stranger.named(&settings.dead_letter_queue);
+    let started = tokio::time::Instant::now();
+    while started.elapsed() < BOUND {
+        let arguments = BasicGetArguments::new(&queue).no_ack(true).finish();
+        if let Some((_, _, content)) = stranger.channel.basic_get(arguments).await.unwrap() {
+            return content;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("nothing was set aside");
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_request_are_set_aside_and_hold_nothing_up() {
+    let settings = settings();
+    let rabbitmq = connect(&settings).await;
+    let sender = rabbitmq.request_sender();
+    let mut consumer = rabbitmq.request_receiver().consume(&Queue::Write, 10).await.unwrap();
+    let stranger = Stranger::connect(&settings).await;
+    let queue = stranger.named(&settings.write_queue);
+    let mut truncated = encode(&Request::Ping);
+    truncated.pop();
+    let hostile: [&[u8]; 4] = [b"", b"\xff\xfe\xfd", &[b'R', b'S', 200, 1], &truncated];
+    for content in hostile {
+        publish(&stranger, "", &queue, content).await;
+    }
+    // What has no sender to answer is carried out all the same.
+    publish(&stranger, "", &queue, &encode(&Request::Ping)).await;
+    let received = receive(&mut consumer).await;
+    assert_eq!(received.len(), 1);
+    for content in hostile {
+        assert_eq!(set_aside(&stranger, &settings).await, content);
+    }
+    ping(&sender, &Queue::Write).await.unwrap();
+    assert_eq!(receive(&mut consumer).await.len(), 1);
+    stranger.remove(&settings).await;
+}
+
+#[tokio::test]
+async fn request_that_comes_back_too_often_is_set_aside() {
+    let settings =
+        RabbitmqSettings { write_queue_kind: QueueKind::Quorum, delivery_limit: 3, ..settings() };
+    let rabbitmq = connect(&settings).await;
+    let sender = rabbitmq.request_sender();
+    ping(&sender, &Queue::Write).await.unwrap();
+    for _ in 0..3 {
+        // Each of these consumers dies with the request in its hands.
+        let mut consumer = rabbitmq.request_receiver().consume(&Queue::Write, 10).await.unwrap();
+        assert_eq!(receive(&mut consumer).await.len(), 1);
+    }
+    let mut consumer = rabbitmq.request_receiver().consume(&Queue::Write, 10).await.unwrap();
+    let stranger = Stranger::connect(&settings).await;
+    assert_eq!(set_aside(&stranger, &settings).await, encode(&Request::Ping));
+    sender.send(&Queue::Write, Correlation(2), Arc::new(Request::Ping), BOUND).await.unwrap();
+    assert_eq!(receive(&mut consumer).await.len(), 1, "the next request is delivered");
+    stranger.remove(&settings).await;
+}
+
+#[tokio::test]
+async fn bytes_that_are_no_record_are_told_and_do_not_end_the_tail() {
+    let settings = settings();
+    let rabbitmq = connect(&settings).await;
+    let log = rabbitmq.log();
+    log.append(record(1)).await.unwrap();
+    let stranger = Stranger::connect(&settings).await;
+    let exchange = stranger.named(&settings.log_exchange);
+    for content in [&b""[..], b"\xff", &[b'R', b'S', 200]] {
+        publish(&stranger, &exchange, "any key", content).await;
+    }
+    let mut tail = log.tail(Offset(0)).await.unwrap();
+    assert_eq!(numbers(&mut *tail, 4).await, [Some(1), None, None, None]);
+    log.append(record(2)).await.unwrap();
+    assert_eq!(numbers(&mut *tail, 1).await, [Some(2)]);
+    assert_eq!(log.bounds().await.unwrap().next, Offset(5));
+    stranger.remove(&settings).await;
+}
+
+#[tokio::test]
+async fn append_without_a_stream_behind_the_exchange_is_an_error_and_makes_a_new_one() {
+    let settings = settings();
+    let rabbitmq = connect(&settings).await;
+    let log = rabbitmq.log();
+    log.append(record(1)).await.unwrap();
+    let stranger = Stranger::connect(&settings).await;
+    let queue = QueueDeleteArguments::new(&stranger.named(&settings.log_queue));
+    stranger.channel.queue_delete(queue).await.unwrap();
+    let lost = log.append(record(2)).await;
+    assert!(matches!(lost, Err(LogError::Unavailable(_))), "{lost:?}");
+    log.append(record(3)).await.unwrap();
+    let mut tail = log.tail(Offset(0)).await.unwrap();
+    assert_eq!(numbers(&mut *tail, 1).await, [Some(3)]);
+    stranger.remove(&settings).await;
+}
+
+#[tokio::test]
+async fn queue_that_exists_with_other_arguments_is_refused_with_a_reason() {
+    let settings = settings();
+    let stranger = Stranger::connect(&settings).await;
+    let name = stranger.named(&settings.read_queue);
+    let mut declaration = QueueDeclareArguments::durable_client_named(&name);
+    let declaration = declaration.arguments(FieldTable::new()).finish();
+    stranger.channel.queue_declare(declaration).await.unwrap();
+    let rabbitmq = connect(&settings).await;
+    let refused = rabbitmq.request_receiver().consume(&Queue::Read, 1).await;
+    let Err(RequestsError::Unavailable(error)) = refused else { panic!("consumed") };
+    assert!(error.to_string().contains("PRECONDITION_FAILED"), "{error}");
+    assert!(error.to_string().contains(&name), "{error}");
+    // The rest of the connection is not touched.
+    let node = Queue::Node(NodeId::new("n1"));
+    rabbitmq.request_receiver().consume(&node, 1).await.unwrap();
+    stranger.remove(&settings).await;
+}
