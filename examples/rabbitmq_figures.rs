@@ -47,28 +47,23 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Runs so many at a time and prints the rate and the median.
-async fn measure<F: Future<Output = ()>>(
-    what: &str,
-    in_flight: u64,
-    mut one: impl FnMut(u64) -> F,
-) {
-    let rounds = if in_flight == 1 { 2_000 } else { 30_000 / in_flight };
-    let mut latencies = Vec::new();
+/// Runs so many side by side, each one after another, and prints the rate and the median.
+async fn measure<F: Future<Output = ()>>(what: &str, in_flight: u64, one: impl Fn(u64) -> F) {
+    let each = if in_flight == 1 { 2_000 } else { 30_000 / in_flight };
     let started = Instant::now();
-    let mut number = 0;
-    for _ in 0..rounds {
-        let round = (0..in_flight).map(|_| {
-            number += 1;
-            let work = one(number);
-            async move {
+    let lanes = (0..in_flight).map(|lane| {
+        let one = &one;
+        async move {
+            let mut latencies = Vec::new();
+            for turn in 0..each {
                 let started = Instant::now();
-                work.await;
-                started.elapsed()
+                one(lane * each + turn).await;
+                latencies.push(started.elapsed());
             }
-        });
-        latencies.extend(join_all(round).await);
-    }
+            latencies
+        }
+    });
+    let mut latencies = join_all(lanes).await.concat();
     let rate = latencies.len() as f64 / started.elapsed().as_secs_f64();
     latencies.sort_unstable();
     let (median, tail) = (latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);

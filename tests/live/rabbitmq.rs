@@ -172,3 +172,26 @@ async fn queue_that_exists_with_other_arguments_is_refused_with_a_reason() {
     rabbitmq.request_receiver().consume(&node, 1).await.unwrap();
     stranger.remove(&settings).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn appends_of_processes_that_make_the_log_together_are_all_there() {
+    const PROCESSES: u64 = 8;
+    let settings = settings();
+    let mut processes = Vec::new();
+    for _ in 0..PROCESSES {
+        processes.push(connect(&settings).await);
+    }
+    let mut appending = tokio::task::JoinSet::new();
+    for (rabbitmq, number) in processes.iter().zip(0..) {
+        let log = rabbitmq.log();
+        appending.spawn(async move { log.append(record(number)).await });
+    }
+    while let Some(appended) = appending.join_next().await {
+        appended.unwrap().unwrap();
+    }
+    let mut tail = processes[0].log().tail(Offset(0)).await.unwrap();
+    let mut found = numbers(&mut *tail, usize::try_from(PROCESSES).unwrap()).await;
+    found.sort_unstable();
+    assert!(found.into_iter().eq((0..PROCESSES).map(Some)));
+    Stranger::connect(&settings).await.remove(&settings).await;
+}

@@ -103,7 +103,7 @@ async fn set_up(broker: &Broker, session: &Session) -> anyhow::Result<(OpenChann
     let arguments = table([("x-max-length", FieldValue::l(kept))]);
     let messages = session
         .within(SETUP_TIMEOUT, async {
-            topology.declare(&open, Declares::Progress).await?;
+            topology.declare(session, &open, Declares::Progress).await?;
             topology.declare_own(&open, &name, arguments).await?;
             let binding = QueueBindArguments::new(&name, &topology.progress_exchange, "");
             let bound = open.channel.queue_bind(binding).await;

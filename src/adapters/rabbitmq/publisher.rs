@@ -154,7 +154,7 @@ async fn set_up(
     let open = session.open_channel(Some(confirms)).await?;
     session
         .within(SETUP_TIMEOUT, async {
-            broker.topology.declare(&open, declares).await?;
+            broker.topology.declare(session, &open, declares).await?;
             let selected = open.channel.confirm_select(ConfirmSelectArguments::new(false)).await;
             selected.map_err(|error| open.ending.explain(error))
         })
@@ -183,7 +183,7 @@ impl Duty<'_> {
                 biased;
                 () = self.open.ending.ended() => return Err(self.open.ending.error()),
                 () = self.confirms.unroutable.notified() => {
-                    let declare = self.broker.topology.declare(&self.open, declares);
+                    let declare = self.broker.topology.declare(self.session, &self.open, declares);
                     self.session.within(SETUP_TIMEOUT, declare).await?;
                 }
                 Ok(()) = blocked.changed() => {}

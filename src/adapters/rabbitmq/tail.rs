@@ -19,7 +19,6 @@ use super::channel::{Messages, OpenChannel, number_header, table};
 use super::connection::Session;
 use super::log::{Shared, in_a_task, limit};
 use super::publisher::SETUP_TIMEOUT;
-use super::topology::Declares;
 use crate::domain::ids::Offset;
 use crate::domain::message::decode;
 use crate::ports::log::{LogError, LogItem, LogTail};
@@ -184,7 +183,7 @@ async fn consume(
     let arguments = arguments.arguments(table([(OFFSET_HEADER, start)])).finish();
     session
         .within(SETUP_TIMEOUT, async {
-            broker.topology.declare(open, Declares::Log).await?;
+            broker.topology.declare_stream(open).await?;
             limit(open, unread).await?;
             let consumed = open.channel.basic_consume_rx(arguments).await;
             consumed.map(|(_, messages)| messages).map_err(|error| open.ending.explain(error))

@@ -4,14 +4,20 @@ use std::collections::HashSet;
 use std::sync::{Mutex, PoisonError};
 
 use amqprs::channel::{
-    ExchangeDeclareArguments, ExchangeType, QueueBindArguments, QueueDeclareArguments,
+    BasicConsumeArguments, BasicQosArguments, ExchangeDeclareArguments, ExchangeType,
+    QueueBindArguments, QueueDeclareArguments,
 };
 use amqprs::{FieldTable, FieldValue};
 use tracing::error;
 
+use super::backoff::Backoff;
 use super::channel::{OpenChannel, table};
+use super::connection::Session;
 use super::settings::{QueueKind, RabbitmqSettings};
 use crate::ports::requests::Queue;
+
+/// Attempts to read a stream that was just declared, over about 3 s.
+const STREAM_ATTEMPTS: usize = 7;
 
 /// The names on the broker and how each thing is declared.
 pub(super) struct Topology {
@@ -49,9 +55,14 @@ impl Topology {
     }
 
     /// Declares a group. Idempotent.
-    pub(super) async fn declare(&self, open: &OpenChannel, what: Declares) -> anyhow::Result<()> {
+    pub(super) async fn declare(
+        &self,
+        session: &Session,
+        open: &OpenChannel,
+        what: Declares,
+    ) -> anyhow::Result<()> {
         match what {
-            Declares::Log => self.declare_log(open).await,
+            Declares::Log => self.declare_log(session, open).await,
             Declares::Progress => self.declare_progress(open).await,
             Declares::Requests => {
                 self.declare_queue(open, &Queue::Read).await?;
@@ -60,18 +71,43 @@ impl Topology {
         }
     }
 
-    async fn declare_log(&self, open: &OpenChannel) -> anyhow::Result<()> {
+    /// The binding comes last: a message that RabbitMQ 3.10 routes to a stream which somebody else
+    /// is just making crashes the channel that sent it, and nobody knows what became of it.
+    async fn declare_log(&self, session: &Session, open: &OpenChannel) -> anyhow::Result<()> {
         self.exchange(open, &self.log_exchange, "rabbitmq.log_exchange").await?;
+        self.declare_stream(open).await?;
+        self.stream_made(session).await?;
+        let binding = QueueBindArguments::new(&self.log_queue, &self.log_exchange, "");
+        let bound = open.channel.queue_bind(binding).await;
+        bound.map_err(|error| open.ending.explain(error))
+    }
+
+    /// Declares the stream alone, to read from it.
+    pub(super) async fn declare_stream(&self, open: &OpenChannel) -> anyhow::Result<()> {
         let arguments = table([
             ("x-queue-type", "stream".into()),
             ("x-max-length-bytes", number(self.settings.log_max_bytes)),
             ("x-stream-max-segment-size-bytes", number(self.settings.log_segment_bytes)),
         ]);
         let setting = "rabbitmq.log_queue, log_max_bytes, log_segment_bytes";
-        self.queue(open, durable(&self.log_queue, arguments), &self.log_queue, setting).await?;
-        let binding = QueueBindArguments::new(&self.log_queue, &self.log_exchange, "");
-        let bound = open.channel.queue_bind(binding).await;
-        bound.map_err(|error| open.ending.explain(error))
+        self.queue(open, durable(&self.log_queue, arguments), &self.log_queue, setting).await
+    }
+
+    /// Returns once the stream can be read, which is when it can be written too.
+    async fn stream_made(&self, session: &Session) -> anyhow::Result<()> {
+        let arguments = table([("x-stream-offset", "next".into())]);
+        let mut consume = BasicConsumeArguments::new(&self.log_queue, "");
+        consume.arguments(arguments);
+        let mut backoff = Backoff::new();
+        for _ in 0..STREAM_ATTEMPTS {
+            let probe = session.open_channel(None).await?;
+            probe.channel.basic_qos(BasicQosArguments::new(0, 1, false)).await?;
+            if probe.channel.basic_consume_rx(consume.clone()).await.is_ok() {
+                return Ok(());
+            }
+            tokio::time::sleep(backoff.next()).await;
+        }
+        anyhow::bail!("the stream {} cannot be read", self.log_queue)
     }
 
     async fn declare_progress(&self, open: &OpenChannel) -> anyhow::Result<()> {
