@@ -1,5 +1,8 @@
 //! The backends of the ports; no adapter knows another.
 
 pub mod memory;
+pub mod mongo;
+pub mod rabbitmq;
 pub mod sqlite;
 pub mod tasks;
+pub mod zookeeper;

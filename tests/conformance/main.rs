@@ -19,3 +19,10 @@ mod store;
 
 mod memory;
 mod sqlite;
+
+#[cfg(feature = "live")]
+mod mongo;
+#[cfg(feature = "live")]
+mod rabbitmq;
+#[cfg(feature = "live")]
+mod zookeeper;

@@ -1,10 +1,14 @@
-//! Tests of the real backends, beyond what the conformance suites ask of every adapter.
+//! What only real servers can show: faults, restarts and strangers on the line.
 
 #![cfg(feature = "live")]
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod broker;
+mod mongo;
 #[path = "../support/proxy.rs"]
 mod proxy;
+mod rabbitmq;
+mod rabbitmq_faults;
 mod zookeeper;
 #[path = "../support/zookeeper.rs"]
 mod zookeeper_server;
