@@ -6,8 +6,10 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
-use crate::assemble::up;
-use crate::settings::{LogFormat, Profile, Settings, SettingsError};
+use tokio_util::sync::CancellationToken;
+
+use crate::assemble::{orchestrator, up, worker};
+use crate::settings::{LogFormat, Profile, Settings, SettingsError, WorkerType};
 use crate::{shutdown, telemetry};
 
 /// A fault-tolerant, self-scaling document database as a service.
@@ -28,6 +30,10 @@ pub struct Cli {
 enum Command {
     /// Run the whole system in this process, on embedded parts.
     Up(UpArgs),
+    /// Run the front of the database and its controller, on RabbitMQ, ZooKeeper and MongoDB.
+    Orchestrator(OrchestratorArgs),
+    /// Run one worker, on RabbitMQ, ZooKeeper and MongoDB.
+    Worker(WorkerArgs),
 }
 
 #[derive(Debug, Args)]
@@ -48,6 +54,32 @@ struct UpArgs {
     #[arg(long, value_name = "FILE")]
     addresses_file: Option<PathBuf>,
 }
+
+#[derive(Debug, Args)]
+struct OrchestratorArgs {
+    /// The least number of slaves.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=64))]
+    slaves: Option<u32>,
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// The port to listen on; 0 picks one.
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Write the address here, as JSON, once it listens.
+    #[arg(long, value_name = "FILE")]
+    addresses_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct WorkerArgs {
+    /// A master may found a history where none was begun; a slave waits to be chosen.
+    #[arg(long = "type", value_enum, value_name = "TYPE")]
+    start_as: Option<WorkerType>,
+}
+
+/// Settings that were said as flags.
+type Flags = Vec<(&'static str, String)>;
 
 /// Why the program ends with an error.
 #[derive(Debug, thiserror::Error)]
@@ -76,25 +108,55 @@ impl Failure {
 /// # Errors
 /// When it could not start or could not go on.
 pub fn run(cli: Cli) -> Result<(), Failure> {
-    let Command::Up(args) = cli.command;
-    let mut flags = vec![("scaling.min_slaves", args.slaves.to_string())];
+    let mut flags = Flags::new();
     if let Some(format) = cli.log_format {
         let name = if format == LogFormat::Json { "json" } else { "pretty" };
         flags.push(("log.format", name.to_owned()));
     }
-    if let Some(listen) = args.listen {
-        flags.push(("http.listen", listen));
+    match cli.command {
+        Command::Up(args) => {
+            flags.push(("scaling.min_slaves", args.slaves.to_string()));
+            add(&mut flags, "http.listen", args.listen);
+            add(&mut flags, "http.port", args.orchestrator_port);
+            let settings = load(Profile::Embedded, cli.config, &flags)?;
+            let options =
+                up::Options { data_dir: args.data_dir, addresses_file: args.addresses_file };
+            block_on(|shutdown| up::run(settings, options, shutdown))
+        }
+        Command::Orchestrator(args) => {
+            add(&mut flags, "scaling.min_slaves", args.slaves);
+            add(&mut flags, "http.listen", args.listen);
+            add(&mut flags, "http.port", args.port);
+            let settings = load(Profile::Process, cli.config, &flags)?;
+            let options = orchestrator::Options { addresses_file: args.addresses_file };
+            block_on(|shutdown| orchestrator::run(settings, options, shutdown))
+        }
+        Command::Worker(args) => {
+            add(&mut flags, "worker.type", args.start_as.map(WorkerType::as_str));
+            let settings = load(Profile::Process, cli.config, &flags)?;
+            block_on(|shutdown| worker::run(settings, shutdown))
+        }
     }
-    if let Some(port) = args.orchestrator_port {
-        flags.push(("http.port", port.to_string()));
-    }
-    let settings = Settings::load(Profile::Embedded, cli.config, std::env::vars(), &flags)?;
+}
+
+fn add(flags: &mut Flags, key: &'static str, value: Option<impl ToString>) {
+    flags.extend(value.map(|value| (key, value.to_string())));
+}
+
+/// Reads the settings and starts to log as they say.
+fn load(profile: Profile, file: Option<PathBuf>, flags: &Flags) -> Result<Settings, Failure> {
+    let settings = Settings::load(profile, file, std::env::vars(), flags)?;
     telemetry::init_logs(&settings.log)?;
-    let options = up::Options { data_dir: args.data_dir, addresses_file: args.addresses_file };
+    Ok(settings)
+}
+
+fn block_on<F: Future<Output = anyhow::Result<()>>>(
+    role: impl FnOnce(CancellationToken) -> F,
+) -> Result<(), Failure> {
     let runtime = Runtime::new().map_err(anyhow::Error::new)?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signals().map_err(anyhow::Error::new)?;
-        up::run(settings, options, shutdown).await
+        role(shutdown).await
     })?;
     Ok(())
 }

@@ -3,7 +3,7 @@
 //! Precedence: flag > environment > file > profile > base. `config/base.toml` names every key, so
 //! a key that does not stand there is unknown wherever it comes from.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -12,22 +12,37 @@ use serde::Deserialize;
 
 use crate::domain::scaling::ScalingRules;
 
+mod servers;
+
+pub use servers::{
+    Containers, Mongodb, QueueKind, Rabbitmq, Runtime, Secret, Worker, WorkerType, Zookeeper,
+};
+
 const BASE: &str = include_str!("../config/base.toml");
 const PREFIX: &str = "RIDESHARE";
 /// Variables that belong to the tests, not to the program.
 const TEST_PREFIX: &str = "RIDESHARE_TEST_";
+/// Variables of the original system, and what stands for each of them here.
+const ORIGINAL: [(&str, &str); 3] = [
+    ("WORKER_TYPE", "RIDESHARE_WORKER__TYPE"),
+    ("NODE_NAME", "RIDESHARE_WORKER__NODE"),
+    ("DB_NAME", "RIDESHARE_MONGODB__URL"),
+];
 
 /// A group of settings for one way of running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Profile {
     /// Everything in one process.
     Embedded,
+    /// Each role a process, on real servers.
+    Process,
 }
 
 impl Profile {
     const fn text(self) -> (&'static str, &'static str) {
         match self {
             Self::Embedded => ("profile embedded", include_str!("../config/embedded.toml")),
+            Self::Process => ("profile process", include_str!("../config/process.toml")),
         }
     }
 }
@@ -53,6 +68,29 @@ pub struct Settings {
     pub scaling: Scaling,
     /// Who is thought dead, and when.
     pub health: Health,
+    /// The broker.
+    pub rabbitmq: Rabbitmq,
+    /// The coordination service.
+    pub zookeeper: Zookeeper,
+    /// The workers' database server.
+    pub mongodb: Mongodb,
+    /// What starts and watches workers.
+    pub containers: Containers,
+    /// One worker.
+    pub worker: Worker,
+    /// Every setting as a variable, for processes that are to have the same.
+    #[serde(skip)]
+    variables: Variables,
+}
+
+/// Settings as variables of an environment. Never shown: there are secrets among them.
+#[derive(Clone, Default)]
+struct Variables(BTreeMap<String, String>);
+
+impl std::fmt::Debug for Variables {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("Variables(redacted)")
+    }
 }
 
 /// What is logged, and how.
@@ -162,7 +200,7 @@ impl Settings {
             let source = File::from(path).format(FileFormat::Toml);
             layers.push(Layer { origin, source: Box::new(source) });
         }
-        layers.push(variables(environment)?);
+        layers.push(variables(profile, environment)?);
         let known = keys(&layers[0])?;
         let mut builder = Config::builder();
         for layer in layers {
@@ -172,9 +210,20 @@ impl Settings {
         for (key, value) in flags {
             builder = builder.set_override(*key, value.as_str()).map_err(error)?;
         }
-        let settings: Self = builder.build().map_err(error)?.try_deserialize().map_err(error)?;
+        let built = builder.build().map_err(error)?;
+        let values = built.collect().map_err(error)?;
+        let mut settings: Self = built.try_deserialize().map_err(error)?;
         settings.check()?;
+        for (key, value) in values {
+            as_variables(&key, &value, &mut settings.variables.0);
+        }
         Ok(settings)
+    }
+
+    /// Every setting as a variable of the environment, for a process that is to have the same.
+    /// There are secrets among them.
+    pub fn to_variables(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.variables.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
 
     fn check(&self) -> Result<(), SettingsError> {
@@ -197,7 +246,7 @@ impl Settings {
             let line = "setting `limits.batch_requests` must be at most 10000";
             return Err(SettingsError(line.to_owned()));
         }
-        Ok(())
+        servers::check(&self.worker, &self.mongodb)
     }
 }
 
@@ -230,10 +279,15 @@ fn toml(origin: &str, text: &str) -> Layer {
 /// The variables of the environment that are ours. One that looks like ours but names no section
 /// is a mistake.
 fn variables(
+    profile: Profile,
     environment: impl IntoIterator<Item = (String, String)>,
 ) -> Result<Layer, SettingsError> {
-    let mut ours = HashMap::new();
+    let (mut ours, mut originals) = (HashMap::new(), HashMap::new());
     for (name, value) in environment {
+        if let Some((_, means)) = ORIGINAL.iter().find(|(original, _)| *original == name) {
+            originals.insert((*means).to_owned(), value);
+            continue;
+        }
         let Some(rest) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('_')) else {
             continue;
         };
@@ -247,6 +301,11 @@ fn variables(
             )));
         }
         ours.insert(name, value);
+    }
+    if profile == Profile::Process {
+        for (name, value) in originals {
+            ours.entry(name).or_insert(value);
+        }
     }
     let source = Environment::with_prefix(PREFIX)
         .prefix_separator("_")
@@ -291,6 +350,17 @@ fn collect_keys(path: String, value: &Value, keys: &mut BTreeSet<String>) {
         _ => {
             keys.insert(path);
         }
+    }
+}
+
+fn as_variables(path: &str, value: &Value, variables: &mut BTreeMap<String, String>) {
+    if let ValueKind::Table(table) = &value.kind {
+        for (key, value) in table {
+            as_variables(&format!("{path}.{key}"), value, variables);
+        }
+    } else {
+        let name = format!("{PREFIX}_{}", path.replace('.', "__").to_uppercase());
+        variables.insert(name, value.to_string());
     }
 }
 
@@ -362,6 +432,46 @@ mod tests {
         }
         let error = load(&[("RIDESHARE_SCALING__MIN_SLAVES", "40")], &[]).expect_err("more");
         assert!(error.contains("scaling.max_slaves"), "{error}");
+    }
+
+    #[test]
+    fn variables_of_the_original_count_where_there_are_workers() {
+        let environment = [("WORKER_TYPE", "master"), ("NODE_NAME", "n1"), ("DB_NAME", "db1")];
+        let own = ("RIDESHARE_MONGODB__URL", "mongodb://other");
+        let of = |profile, pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+            Settings::load(profile, None, pairs.collect::<Vec<_>>(), &[]).expect("valid")
+        };
+        let settings = of(Profile::Process, &environment);
+        assert_eq!(settings.worker.start_as, WorkerType::Master);
+        assert_eq!((settings.worker.node.as_str(), settings.mongodb.url.expose()), ("n1", "db1"));
+        let both = [environment.as_slice(), &[own]].concat();
+        assert_eq!(of(Profile::Process, &both).mongodb.url.expose(), "mongodb://other");
+        assert_eq!(of(Profile::Embedded, &environment).worker.node, "");
+    }
+
+    #[test]
+    fn settings_survive_the_way_through_an_environment_and_show_no_secret() {
+        let secrets = [
+            ("RIDESHARE_RABBITMQ__URL", "amqp://me:hidden@h"),
+            ("RIDESHARE_MONGODB__URL", "mongodb://me:hidden@h"),
+            ("RIDESHARE_ZOOKEEPER__CREDENTIALS", "me:hidden"),
+            ("RIDESHARE_HTTP__PORT", "17"),
+        ];
+        let first = load(&secrets, &[]).expect("valid");
+        let second = load(&first.to_variables().collect::<Vec<_>>(), &[]).expect("valid");
+        assert_eq!(format!("{first:?}"), format!("{second:?}"));
+        assert!(!format!("{first:?}").contains("hidden"), "{first:?}");
+        assert_eq!(second.rabbitmq.url.expose(), "amqp://me:hidden@h");
+        assert_eq!((second.http.port, second.zookeeper.credentials.expose()), (17, "me:hidden"));
+    }
+
+    #[test]
+    fn worker_that_could_name_no_database_is_refused() {
+        for node in ["a/b", "a.b", &"x".repeat(41)] {
+            let error = load(&[("RIDESHARE_WORKER__NODE", node)], &[]).expect_err("no name");
+            assert!(error.contains("worker.node"), "{error}");
+        }
     }
 
     #[test]

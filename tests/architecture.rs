@@ -18,6 +18,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("amqprs", &["src/adapters/rabbitmq/"]),
     ("zookeeper_async", &["src/adapters/zookeeper/"]),
     ("mongodb::", &["src/adapters/mongo/"]),
+    ("rustix", &["src/adapters/process/"]),
     ("rusqlite", &["src/adapters/sqlite/"]),
 ];
 

@@ -2,6 +2,7 @@
 
 pub mod memory;
 pub mod mongo;
+pub mod process;
 pub mod rabbitmq;
 pub mod sqlite;
 pub mod tasks;

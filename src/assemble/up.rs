@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Write;
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -12,10 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::embedded::{Embedded, orchestrator_settings};
-use crate::http::{orchestrator as routes, server};
-use crate::roles::orchestrator::Orchestrator;
+use super::front::{self, Front};
 use crate::settings::Settings;
-use crate::telemetry;
 
 /// How long the workers may take to finish what they hold.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -43,52 +40,29 @@ pub async fn run(
     options: Options,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let listener = bind(&settings.http.listen, settings.http.port)?;
-    let address = listener.local_addr()?;
+    let listener = front::bind(&settings.http, "--orchestrator-port")?;
     let _lock = lock(&options.data_dir)?;
-    let metrics = telemetry::init_metrics()?;
     let embedded = Embedded::open(&options.data_dir, &settings).await?;
-
     let id = format!("orchestrator-{}", std::process::id());
     let own = orchestrator_settings(&settings, id);
-    let orchestrator = Orchestrator::new(embedded.orchestrator.clone(), &own);
-    let handle = orchestrator.handle();
-    let body_limit = settings.limits.body_bytes;
-    let state = routes::State { handle: handle.clone(), metrics: Some(metrics), body_limit };
-    let threads = threads(settings.http.threads);
-    let (server, server_handle) =
-        server::serve(listener, threads, move |config| routes::routes(state.clone(), config))?;
-    let stop = CancellationToken::new();
-    let mut controlling = tokio::spawn(orchestrator.run(stop.clone()));
-    let mut serving = tokio::spawn(server);
+    let mut front = Front::start(listener, embedded.orchestrator.clone(), &own, &settings)?;
 
+    let (ready, address) = (front.handle.clone(), front.address);
     let announced = async {
-        handle.ready().await;
-        let addresses = Addresses { orchestrator: format!("http://{address}") };
-        announce(&addresses, &options)?;
+        ready.ready().await;
+        announce(&Addresses { orchestrator: format!("http://{address}") }, &options)?;
         std::future::pending::<anyhow::Result<()>>().await
     };
     let ended = tokio::select! {
         () = shutdown.cancelled() => Ok(()),
         failed = announced => failed,
-        ended = &mut controlling => ended?.map_err(anyhow::Error::new),
-        ended = &mut serving => ended?.context("serving HTTP"),
+        ended = front.ended() => ended,
     };
-    server_handle.stop(true).await;
-    stop.cancel();
-    if !controlling.is_finished() {
-        controlling.await??;
-    }
+    front.stop().await?;
     embedded.containers.stop_all(DRAIN_LIMIT).await;
     embedded.close().await;
     info!("stopped");
     ended
-}
-
-fn bind(address: &str, port: u16) -> anyhow::Result<TcpListener> {
-    TcpListener::bind((address, port)).with_context(|| {
-        format!("cannot listen on {address}:{port}; choose another with --orchestrator-port")
-    })
 }
 
 /// Two processes on the same data would each be a whole system.
@@ -98,13 +72,6 @@ fn lock(data_dir: &Path) -> anyhow::Result<File> {
     let file = File::create(data_dir.join("lock")).with_context(in_data_dir)?;
     file.try_lock().with_context(|| format!("{} is used by another process", in_data_dir()))?;
     Ok(file)
-}
-
-fn threads(wanted: usize) -> usize {
-    match wanted {
-        0 => std::thread::available_parallelism().map_or(2, usize::from).min(8),
-        wanted => wanted,
-    }
 }
 
 /// Says where everything is, to people on stdout and to programs in the file.
@@ -128,7 +95,7 @@ fn announce(addresses: &Addresses, options: &Options) -> anyhow::Result<()> {
 }
 
 /// Whoever waits for the file finds it whole.
-fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(".new");
     std::fs::write(&temporary, bytes)?;

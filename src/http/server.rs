@@ -3,7 +3,9 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use actix_web::dev::{Server, ServerHandle};
+use actix_web::dev::Server;
+/// Stops a server.
+pub use actix_web::dev::ServerHandle as Stopper;
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
@@ -61,7 +63,7 @@ pub fn serve(
     listener: TcpListener,
     threads: usize,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
-) -> std::io::Result<(Server, ServerHandle)> {
+) -> std::io::Result<(Server, Stopper)> {
     let server = HttpServer::new(move || {
         App::new()
             .wrap(from_fn(observe))

@@ -78,6 +78,7 @@ fn member(node: &str, pid: u32) -> Member {
         node: NodeId::new(node),
         role: Role::Slave,
         pid: Pid(pid),
+        managed: false,
         database: DatabaseAddress::new("somewhere"),
         epoch: Epoch(1),
         applied: Some(Offset(9)),

@@ -38,6 +38,20 @@ use crate::ports::store::{Copied, Store, StoreError};
 
 pub use settings::MongoSettings;
 
+/// Removes a worker's database for good. Idempotent. Nobody may write to it any more.
+///
+/// # Errors
+/// `Unavailable` when the server does not answer; `Internal` when the settings make no sense.
+pub async fn remove_database(settings: &MongoSettings) -> Result<(), StoreError> {
+    let mut options = settings.client_options().await?;
+    options.app_name = Some("rideshare-remover".to_owned());
+    let client = Client::with_options(options).map_err(translate)?;
+    let database = client.database(&settings.database);
+    let removed = error::within(settings.write_timeout, database.drop()).await;
+    client.shutdown().await;
+    removed
+}
+
 /// A store in a database of a MongoDB server. It reconnects by itself.
 ///
 /// One task at a time may write (`apply`, `copy_from`); reads are free. While a copy is made,

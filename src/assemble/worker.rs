@@ -1,0 +1,64 @@
+//! `rideshare worker`: one worker as a process, on the real servers.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::servers;
+use crate::adapters::mongo::MongoStore;
+use crate::domain::ids::{NodeId, Pid};
+use crate::roles::ambient::Ambient;
+use crate::roles::worker;
+use crate::settings::{Settings, WorkerType};
+
+/// Runs until `shutdown` is cancelled and the worker has drained, or it cannot go on.
+///
+/// # Errors
+/// When a setting makes no sense, or the worker cannot go on; never for want of a server.
+pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let ambient = Ambient::real();
+    let node = node(&settings, &ambient);
+    let pid = Pid(std::process::id());
+    info!(%node, %pid, start_as = settings.worker.start_as.as_str(), "worker starts");
+    let store = MongoStore::connect(servers::mongodb(&settings.mongodb, &node))
+        .await
+        .context("settings of MongoDB")?;
+    let coordination = servers::zookeeper(&settings)?;
+    let rabbitmq = servers::rabbitmq(&settings)?;
+    let parts = worker::Parts {
+        log: Arc::new(rabbitmq.log()),
+        requests: Arc::new(rabbitmq.request_receiver()),
+        progress: Arc::new(rabbitmq.progress_feed()),
+        coordination: Arc::new(coordination),
+        store: Arc::new(store),
+        ambient,
+        // The end of the process is the end of all its tasks.
+        lifeline: tokio::sync::mpsc::channel(1).0,
+    };
+    let own = worker::Settings {
+        node,
+        pid,
+        managed: settings.worker.managed,
+        founder: settings.worker.start_as == WorkerType::Master,
+        batch_requests: settings.limits.batch_requests,
+        max_lag: settings.limits.lag_records,
+        store_patience: Duration::from_millis(settings.health.database_patience_ms),
+    };
+    let ended = worker::run(parts, own, shutdown).await;
+    // The last answers are still on their way.
+    rabbitmq.close().await;
+    ended?;
+    info!("stopped");
+    Ok(())
+}
+
+fn node(settings: &Settings, ambient: &Ambient) -> NodeId {
+    if !settings.worker.node.is_empty() {
+        return NodeId::new(settings.worker.node.as_str());
+    }
+    let unique = ambient.unique();
+    NodeId::new(format!("worker-{}", &unique[unique.len().saturating_sub(8)..]))
+}
