@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use tokio::runtime::Runtime;
-
 use tokio_util::sync::CancellationToken;
 
+use crate::assemble::apps::{self, App};
 use crate::assemble::{orchestrator, up, worker};
 use crate::settings::{LogFormat, Profile, Settings, SettingsError, WorkerType};
 use crate::{shutdown, telemetry};
@@ -34,6 +34,33 @@ enum Command {
     Orchestrator(OrchestratorArgs),
     /// Run one worker, on RabbitMQ, ZooKeeper and MongoDB.
     Worker(WorkerArgs),
+    /// Run one of the microservices on the database.
+    #[command(subcommand)]
+    App(AppCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum AppCommand {
+    /// Who there is.
+    Users(AppArgs),
+    /// Who offers a ride, and who joins it.
+    Rides(AppArgs),
+}
+
+#[derive(Debug, Args)]
+struct AppArgs {
+    /// The address to listen on.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// The port to listen on; 0 picks one.
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Where the database is: the address of an orchestrator.
+    #[arg(long, value_name = "URL")]
+    database_url: Option<String>,
+    /// Where the users service is.
+    #[arg(long, value_name = "URL")]
+    users_url: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -50,6 +77,12 @@ struct UpArgs {
     /// The port of the orchestrator; 0 picks one.
     #[arg(long, value_name = "PORT")]
     orchestrator_port: Option<u16>,
+    /// The port of the users service; 0 picks one.
+    #[arg(long, value_name = "PORT", default_value_t = 8081)]
+    users_port: u16,
+    /// The port of the rides service; 0 picks one.
+    #[arg(long, value_name = "PORT", default_value_t = 8082)]
+    rides_port: u16,
     /// Write the addresses here, as JSON, once everything serves.
     #[arg(long, value_name = "FILE")]
     addresses_file: Option<PathBuf>,
@@ -114,28 +147,22 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         flags.push(("log.format", name.to_owned()));
     }
     match cli.command {
-        Command::Up(args) => {
-            flags.push(("scaling.min_slaves", args.slaves.to_string()));
-            add(&mut flags, "http.listen", args.listen);
-            add(&mut flags, "http.port", args.orchestrator_port);
-            let settings = load(Profile::Embedded, cli.config, &flags)?;
-            let options =
-                up::Options { data_dir: args.data_dir, addresses_file: args.addresses_file };
-            block_on(|shutdown| up::run(settings, options, shutdown))
-        }
+        Command::Up(args) => run_up(args, cli.config, flags),
         Command::Orchestrator(args) => {
             add(&mut flags, "scaling.min_slaves", args.slaves);
             add(&mut flags, "http.listen", args.listen);
             add(&mut flags, "http.port", args.port);
-            let settings = load(Profile::Process, cli.config, &flags)?;
             let options = orchestrator::Options { addresses_file: args.addresses_file };
-            block_on(|shutdown| orchestrator::run(settings, options, shutdown))
+            start(Profile::Process, cli.config, &flags, |settings, shutdown| {
+                orchestrator::run(settings, options, shutdown)
+            })
         }
         Command::Worker(args) => {
             add(&mut flags, "worker.type", args.start_as.map(WorkerType::as_str));
-            let settings = load(Profile::Process, cli.config, &flags)?;
-            block_on(|shutdown| worker::run(settings, shutdown))
+            start(Profile::Process, cli.config, &flags, worker::run)
         }
+        Command::App(AppCommand::Users(args)) => run_app(App::Users, args, cli.config, flags),
+        Command::App(AppCommand::Rides(args)) => run_app(App::Rides, args, cli.config, flags),
     }
 }
 
@@ -143,20 +170,48 @@ fn add(flags: &mut Flags, key: &'static str, value: Option<impl ToString>) {
     flags.extend(value.map(|value| (key, value.to_string())));
 }
 
-/// Reads the settings and starts to log as they say.
-fn load(profile: Profile, file: Option<PathBuf>, flags: &Flags) -> Result<Settings, Failure> {
-    let settings = Settings::load(profile, file, std::env::vars(), flags)?;
-    telemetry::init_logs(&settings.log)?;
-    Ok(settings)
+fn run_up(args: UpArgs, config: Option<PathBuf>, mut flags: Flags) -> Result<(), Failure> {
+    flags.push(("scaling.min_slaves", args.slaves.to_string()));
+    add(&mut flags, "http.listen", args.listen);
+    add(&mut flags, "http.port", args.orchestrator_port);
+    let options = up::Options {
+        data_dir: args.data_dir,
+        users_port: args.users_port,
+        rides_port: args.rides_port,
+        addresses_file: args.addresses_file,
+    };
+    start(Profile::Embedded, config, &flags, |settings, shutdown| {
+        up::run(settings, options, shutdown)
+    })
 }
 
-fn block_on<F: Future<Output = anyhow::Result<()>>>(
-    role: impl FnOnce(CancellationToken) -> F,
+fn run_app(
+    app: App,
+    args: AppArgs,
+    config: Option<PathBuf>,
+    mut flags: Flags,
 ) -> Result<(), Failure> {
+    add(&mut flags, "http.listen", args.listen);
+    add(&mut flags, "http.port", args.port);
+    add(&mut flags, "apps.database_url", args.database_url);
+    add(&mut flags, "apps.users_url", args.users_url);
+    let profile = if app == App::Users { Profile::Users } else { Profile::Rides };
+    start(profile, config, &flags, |settings, shutdown| apps::run(app, settings, shutdown))
+}
+
+/// Reads the settings, starts to log, and runs a role on a runtime until a signal ends it.
+fn start<F: Future<Output = anyhow::Result<()>>>(
+    profile: Profile,
+    config: Option<PathBuf>,
+    flags: &Flags,
+    role: impl FnOnce(Settings, CancellationToken) -> F,
+) -> Result<(), Failure> {
+    let settings = Settings::load(profile, config, std::env::vars(), flags)?;
+    telemetry::init_logs(&settings.log)?;
     let runtime = Runtime::new().map_err(anyhow::Error::new)?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signals().map_err(anyhow::Error::new)?;
-        role(shutdown).await
+        role(settings, shutdown).await
     })?;
     Ok(())
 }

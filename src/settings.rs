@@ -36,6 +36,10 @@ pub enum Profile {
     Embedded,
     /// Each role a process, on real servers.
     Process,
+    /// The users service.
+    Users,
+    /// The rides service.
+    Rides,
 }
 
 impl Profile {
@@ -43,6 +47,8 @@ impl Profile {
         match self {
             Self::Embedded => ("profile embedded", include_str!("../config/embedded.toml")),
             Self::Process => ("profile process", include_str!("../config/process.toml")),
+            Self::Users => ("profile users", include_str!("../config/users.toml")),
+            Self::Rides => ("profile rides", include_str!("../config/rides.toml")),
         }
     }
 }
@@ -78,6 +84,8 @@ pub struct Settings {
     pub containers: Containers,
     /// One worker.
     pub worker: Worker,
+    /// What the users and rides services work with.
+    pub apps: Apps,
     /// Every setting as a variable, for processes that are to have the same.
     #[serde(skip)]
     variables: Variables,
@@ -175,6 +183,18 @@ pub struct Health {
     pub database_patience_ms: u64,
 }
 
+/// What the users and rides services work with.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Apps {
+    /// Of an orchestrator.
+    pub database_url: String,
+    /// Of the users service.
+    pub users_url: String,
+    /// The built-in list where it is empty.
+    pub areas_file: PathBuf,
+}
+
 /// One place that settings come from.
 struct Layer {
     origin: String,
@@ -246,7 +266,16 @@ impl Settings {
             let line = "setting `limits.batch_requests` must be at most 10000";
             return Err(SettingsError(line.to_owned()));
         }
-        servers::check(&self.worker, &self.mongodb)
+        let urls = [
+            ("apps.database_url", &self.apps.database_url),
+            ("apps.users_url", &self.apps.users_url),
+        ];
+        match urls.iter().find(|(_, url)| !url.starts_with("http://")) {
+            None => servers::check(&self.worker, &self.mongodb),
+            Some((key, _)) => {
+                Err(SettingsError(format!("setting `{key}` must start with http://")))
+            }
+        }
     }
 }
 

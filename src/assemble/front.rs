@@ -6,9 +6,10 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::listen::threads;
 use crate::http::{orchestrator as routes, server};
 use crate::roles::orchestrator::{Handle, Orchestrator, PartEnded, Parts, Settings as Own};
-use crate::settings::{Http, Settings};
+use crate::settings::Settings;
 use crate::telemetry;
 
 /// An orchestrator that serves.
@@ -17,8 +18,7 @@ pub(super) struct Front {
     pub(super) address: SocketAddr,
     stop: CancellationToken,
     controlling: JoinHandle<Result<(), PartEnded>>,
-    serving: JoinHandle<std::io::Result<()>>,
-    server: server::Stopper,
+    server: server::Running,
 }
 
 impl Front {
@@ -36,49 +36,29 @@ impl Front {
         let body_limit = settings.limits.body_bytes;
         let state = routes::State { handle: handle.clone(), metrics: Some(metrics), body_limit };
         let threads = threads(settings.http.threads);
-        let (server, stopper) =
-            server::serve(listener, threads, move |config| routes::routes(state.clone(), config))?;
+        let server = server::start(listener, threads, move |config| {
+            routes::routes(state.clone(), config);
+        })?;
         let stop = CancellationToken::new();
         let controlling = tokio::spawn(orchestrator.run(stop.clone()));
-        Ok(Self {
-            handle,
-            address,
-            stop,
-            controlling,
-            serving: tokio::spawn(server),
-            server: stopper,
-        })
+        Ok(Self { handle, address, stop, controlling, server })
     }
 
     /// Waits until a part of it ends by itself, which it never should.
     pub(super) async fn ended(&mut self) -> anyhow::Result<()> {
         tokio::select! {
             ended = &mut self.controlling => ended?.map_err(anyhow::Error::new),
-            ended = &mut self.serving => ended?.context("serving HTTP"),
+            ended = self.server.ended() => ended.context("serving HTTP"),
         }
     }
 
     /// Finishes the requests under way, then lets the orchestrator go.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
-        self.server.stop(true).await;
+        self.server.stop().await?;
         self.stop.cancel();
         if !self.controlling.is_finished() {
             self.controlling.await??;
         }
         Ok(())
-    }
-}
-
-/// Binds before anything else is begun.
-pub(super) fn bind(http: &Http, flag: &str) -> anyhow::Result<TcpListener> {
-    let Http { listen, port, .. } = http;
-    TcpListener::bind((listen.as_str(), *port))
-        .with_context(|| format!("cannot listen on {listen}:{port}; choose another with {flag}"))
-}
-
-fn threads(wanted: usize) -> usize {
-    match wanted {
-        0 => std::thread::available_parallelism().map_or(2, usize::from).min(8),
-        wanted => wanted,
     }
 }

@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::embedded::orchestrator_settings;
-use super::front::{self, Front};
+use super::front::Front;
+use super::listen::bind;
 use super::servers;
 use super::up::write_whole;
 use crate::adapters::process::{ProcessContainers, ProcessSettings};
@@ -45,7 +46,7 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let ambient = Ambient::real();
-    let listener = front::bind(&settings.http, "--port")?;
+    let listener = bind(&settings.http.listen, settings.http.port, "--port")?;
     let containers = Arc::new(containers(&settings, &ambient)?);
     let coordination = Arc::new(servers::zookeeper(&settings)?);
     let rabbitmq = servers::rabbitmq(&settings)?;

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -10,8 +11,10 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::apps;
 use super::embedded::{Embedded, orchestrator_settings};
-use super::front::{self, Front};
+use super::front::Front;
+use super::listen::{bind, url};
 use crate::settings::Settings;
 
 /// How long the workers may take to finish what they hold.
@@ -22,6 +25,10 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 pub struct Options {
     /// Where all data is kept.
     pub data_dir: PathBuf,
+    /// The port of the users service; 0 picks one.
+    pub users_port: u16,
+    /// The port of the rides service; 0 picks one.
+    pub rides_port: u16,
     /// Where to write the addresses.
     pub addresses_file: Option<PathBuf>,
 }
@@ -29,6 +36,34 @@ pub struct Options {
 #[derive(Serialize)]
 struct Addresses {
     orchestrator: String,
+    users: String,
+    rides: String,
+}
+
+/// The three ports, taken before anything else happens.
+struct Listeners {
+    orchestrator: TcpListener,
+    users: TcpListener,
+    rides: TcpListener,
+}
+
+impl Listeners {
+    fn bind(settings: &Settings, options: &Options) -> anyhow::Result<Self> {
+        let address = &settings.http.listen;
+        Ok(Self {
+            orchestrator: bind(address, settings.http.port, "--orchestrator-port")?,
+            users: bind(address, options.users_port, "--users-port")?,
+            rides: bind(address, options.rides_port, "--rides-port")?,
+        })
+    }
+
+    fn addresses(&self) -> anyhow::Result<Addresses> {
+        Ok(Addresses {
+            orchestrator: url(&self.orchestrator)?,
+            users: url(&self.users)?,
+            rides: url(&self.rides)?,
+        })
+    }
 }
 
 /// Runs until `shutdown` is cancelled.
@@ -36,21 +71,28 @@ struct Addresses {
 /// # Errors
 /// When a port is taken, the data cannot be opened, or another process uses it.
 pub async fn run(
-    settings: Settings,
+    mut settings: Settings,
     options: Options,
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
-    let listener = front::bind(&settings.http, "--orchestrator-port")?;
+    let listeners = Listeners::bind(&settings, &options)?;
+    let addresses = listeners.addresses()?;
+    settings.apps.database_url.clone_from(&addresses.orchestrator);
+    settings.apps.users_url.clone_from(&addresses.users);
+    let areas = apps::areas(&settings.apps.areas_file)?;
     let _lock = lock(&options.data_dir)?;
     let embedded = Embedded::open(&options.data_dir, &settings).await?;
     let id = format!("orchestrator-{}", std::process::id());
     let own = orchestrator_settings(&settings, id);
-    let mut front = Front::start(listener, embedded.orchestrator.clone(), &own, &settings)?;
+    let mut front =
+        Front::start(listeners.orchestrator, embedded.orchestrator.clone(), &own, &settings)?;
+    let users = apps::users(listeners.users, &settings)?;
+    let rides = apps::rides(listeners.rides, &settings, areas)?;
 
-    let (ready, address) = (front.handle.clone(), front.address);
+    let ready = front.handle.clone();
     let announced = async {
         ready.ready().await;
-        announce(&Addresses { orchestrator: format!("http://{address}") }, &options)?;
+        announce(&addresses, &options)?;
         std::future::pending::<anyhow::Result<()>>().await
     };
     let ended = tokio::select! {
@@ -58,6 +100,8 @@ pub async fn run(
         failed = announced => failed,
         ended = front.ended() => ended,
     };
+    rides.stop().await?;
+    users.stop().await?;
     front.stop().await?;
     embedded.containers.stop_all(DRAIN_LIMIT).await;
     embedded.close().await;
@@ -80,12 +124,12 @@ fn announce(addresses: &Addresses, options: &Options) -> anyhow::Result<()> {
         write_whole(path, &serde_json::to_vec(addresses)?)
             .with_context(|| format!("writing {}", path.display()))?;
     }
-    let url = &addresses.orchestrator;
+    let Addresses { orchestrator: url, users, rides } = addresses;
     let mut out = std::io::stdout();
     // Nobody may be listening any more; the system serves all the same.
     let _ = writeln!(
         out,
-        "\nRideshare is up.\n\n  database   {url}\n\nTry:\n\n  \
+        "\nRideshare is up.\n\n  database   {url}\n  users      {users}\n  rides      {rides}\n\nTry:\n\n  \
          curl {url}/api/v1/db/write -d \
          '{{\"op\":\"insert\",\"collection\":\"users\",\"documents\":[{{\"_id\":\"ann\"}}]}}'\n  \
          curl {url}/api/v1/db/read -d '{{\"collection\":\"users\"}}'\n"

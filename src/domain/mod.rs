@@ -13,6 +13,7 @@ pub mod planner;
 pub mod promotion;
 pub mod query;
 pub mod request;
+pub mod rides;
 pub mod scaling;
 pub mod supervision;
 pub mod timestamp;

@@ -1,8 +1,8 @@
 //! The original's timestamps, `DD-MM-YYYY:SS-MM-HH`, and the form in which they sort by time.
 
-use time::PrimitiveDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
+use time::{OffsetDateTime, PrimitiveDateTime};
 
 const SPOKEN: &[BorrowedFormatItem<'_>] =
     format_description!("[day]-[month]-[year]:[second]-[minute]-[hour]");
@@ -20,6 +20,13 @@ pub fn to_stored(spoken: &str) -> Option<String> {
 #[must_use]
 pub fn to_spoken(stored: &str) -> Option<String> {
     convert(stored, STORED, SPOKEN)
+}
+
+/// A moment of the clock in the form that sorts by time, in UTC. `None` past the year 9999.
+#[must_use]
+pub fn from_unix_ms(now_ms: u64) -> Option<String> {
+    let seconds = i64::try_from(now_ms / 1_000).ok()?;
+    OffsetDateTime::from_unix_timestamp(seconds).ok()?.format(STORED).ok()
 }
 
 /// Both forms are 19 characters of digits and punctuation; that rules out signs and spaces, which
@@ -51,6 +58,15 @@ mod tests {
             assert_eq!(to_stored(spoken).as_deref(), Some(stored));
             assert_eq!(to_spoken(stored).as_deref(), Some(spoken));
         }
+    }
+
+    #[test]
+    fn clock_and_request_give_the_same_form() {
+        let table = [(0, "01-01-1970:00-00-00"), (1_584_831_959_999, "21-03-2020:59-05-23")];
+        for (ms, spoken) in table {
+            assert_eq!(from_unix_ms(ms), to_stored(spoken));
+        }
+        assert_eq!(from_unix_ms(u64::MAX), None);
     }
 
     #[test]

@@ -10,6 +10,8 @@ use serde_json::{Map, Value as Json, json};
 use crate::domain::ids::Offset;
 use crate::domain::outcome::Refusal;
 use crate::domain::request::InvalidRequest;
+use crate::ports::database::DatabaseError;
+use crate::roles::apps::AppError;
 use crate::roles::orchestrator::CrashError;
 use crate::roles::orchestrator::gateway::GatewayError;
 
@@ -40,12 +42,17 @@ impl Problem {
         self
     }
 
+    /// Says how far the state behind it had come.
+    #[must_use]
+    pub(super) fn at(mut self, offset: Offset) -> Self {
+        self.offset = Some(offset);
+        self
+    }
+
     /// A refused write, recorded at an offset.
     #[must_use]
     pub fn refused(refusal: &Refusal, offset: Offset) -> Self {
-        let mut problem = Self::of_refusal(refusal);
-        problem.offset = Some(offset);
-        problem
+        Self::of_refusal(refusal).at(offset)
     }
 
     fn of_refusal(refusal: &Refusal) -> Self {
@@ -134,6 +141,48 @@ impl From<CrashError> for Problem {
             CrashError::Nobody(_) => Self::new(StatusCode::CONFLICT, error.to_string()),
             CrashError::Containers(source) => {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, source.to_string())
+            }
+        }
+    }
+}
+
+impl From<AppError> for Problem {
+    fn from(error: AppError) -> Self {
+        let detail = error.to_string();
+        match error {
+            AppError::Invalid(invalid) => invalid.into(),
+            AppError::Refused(detail) => Self::bad_request(detail),
+            AppError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail),
+            AppError::Database(error) => error.into(),
+            AppError::Users(error) => {
+                tracing::warn!(error = %format!("{:#}", anyhow::Error::new(error)), "not looked up");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
+        }
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        let detail = error.to_string();
+        let logged = |error| tracing::warn!(error = %format!("{error:#}"), "no answer from below");
+        match error {
+            DatabaseError::Unavailable(source) => {
+                logged(source);
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
+            DatabaseError::Unknown(source) => {
+                logged(source);
+                Self::new(StatusCode::GATEWAY_TIMEOUT, detail).with("outcome", "unknown")
+            }
+            DatabaseError::Conflict { ids } => {
+                Self::new(StatusCode::CONFLICT, detail).with("ids", json!(ids))
+            }
+            DatabaseError::Invalid(_) => Self::bad_request(detail),
+            DatabaseError::TooLarge => Self::new(StatusCode::PAYLOAD_TOO_LARGE, detail),
+            DatabaseError::Unexpected(source) => {
+                tracing::error!(error = %format!("{source:#}"), "unexpected answer from below");
+                Self::new(StatusCode::BAD_GATEWAY, detail)
             }
         }
     }

@@ -7,7 +7,9 @@ use actix_web::http::header::HeaderMap;
 use actix_web::web::{Bytes, Payload};
 
 use super::error::Problem;
+use super::render::OFFSET_HEADER;
 use crate::domain::document::{Value, json};
+use crate::domain::ids::Offset;
 use crate::domain::request::Acknowledgement;
 use crate::domain::request::native::parse_acknowledgement;
 
@@ -51,6 +53,21 @@ pub(super) fn timeout(headers: &HeaderMap) -> Result<Duration, Problem> {
             "X-Request-Timeout-Ms is a number from 1 to {MAX_TIMEOUT_MS}"
         ))),
     }
+}
+
+/// `X-Rideshare-Offset` of a request: how far the client has seen.
+pub(super) fn offset(headers: &HeaderMap) -> Result<Option<Offset>, Problem> {
+    let Some(text) = text(headers, OFFSET_HEADER)? else { return Ok(None) };
+    let offset = text.parse().map(Offset);
+    let wrong = |_| Problem::bad_request(format!("{OFFSET_HEADER} is not an offset"));
+    offset.map(Some).map_err(wrong)
+}
+
+/// The last part of a path, decoded. `None` when it is no UTF-8 text.
+pub(super) fn last_segment(path: &str) -> Option<String> {
+    let (_, segment) = path.rsplit_once('/')?;
+    let decoded = percent_encoding::percent_decode_str(segment).decode_utf8().ok()?;
+    Some(decoded.into_owned())
 }
 
 /// `X-Rideshare-Ack`.

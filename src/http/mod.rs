@@ -2,9 +2,12 @@
 //!
 //! Alone in knowing actix-web. One table, in [`error`], maps errors to status codes.
 
+pub mod apps;
 pub mod error;
 mod extract;
 mod observe;
 pub mod orchestrator;
 mod render;
+pub mod rides;
 pub mod server;
+pub mod users;

@@ -8,7 +8,10 @@ use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
+use actix_web::web::Data;
 use tracing::{Instrument, debug, info_span};
+
+use super::apps::Counter;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -18,6 +21,9 @@ pub(super) async fn observe(
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, Error> {
     let started = Instant::now();
+    if let Some(counter) = request.app_data::<Data<Counter>>() {
+        counter.count(request.path());
+    }
     let id = uuid::Uuid::now_v7();
     let method = request.method().clone();
     // The pattern, not the path: paths are without number.

@@ -3,14 +3,14 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use actix_web::dev::Server;
-/// Stops a server.
-pub use actix_web::dev::ServerHandle as Stopper;
+use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, ResponseError, Route};
+
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::error::Problem;
 use super::observe::observe;
@@ -55,15 +55,60 @@ async fn not_found(request: HttpRequest) -> HttpResponse {
     Problem::new(StatusCode::NOT_FOUND, detail).error_response()
 }
 
-/// Builds a server on a listener that is bound already. It serves once it is awaited or spawned.
+/// A server that serves, with what attends it.
+pub struct Running {
+    handle: ServerHandle,
+    serving: JoinHandle<std::io::Result<()>>,
+    attendants: JoinSet<()>,
+}
+
+impl Running {
+    /// Runs something as long as the server.
+    pub fn attend(&mut self, attendant: impl Future<Output = ()> + Send + 'static) {
+        self.attendants.spawn(attendant);
+    }
+
+    /// Waits until the server ends by itself, which it never should.
+    ///
+    /// # Errors
+    /// Why it ended.
+    pub async fn ended(&mut self) -> std::io::Result<()> {
+        (&mut self.serving).await.map_err(std::io::Error::other)?
+    }
+
+    /// Takes no more connections, finishes the requests under way, and ends what attends.
+    ///
+    /// # Errors
+    /// When the server had ended with an error.
+    pub async fn stop(mut self) -> std::io::Result<()> {
+        self.attendants.abort_all();
+        self.handle.stop(true).await;
+        if self.serving.is_finished() {
+            return Ok(());
+        }
+        self.serving.await.map_err(std::io::Error::other)?
+    }
+}
+
+/// Starts a server on a listener that is bound already.
 ///
 /// # Errors
 /// When the listener cannot be used.
-pub fn serve(
+pub fn start(
     listener: TcpListener,
     threads: usize,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
-) -> std::io::Result<(Server, Stopper)> {
+) -> std::io::Result<Running> {
+    let server = build(listener, threads, routes)?;
+    let handle = server.handle();
+    Ok(Running { handle, serving: tokio::spawn(server), attendants: JoinSet::new() })
+}
+
+fn build(
+    listener: TcpListener,
+    threads: usize,
+    routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> std::io::Result<Server> {
     let server = HttpServer::new(move || {
         App::new()
             .wrap(from_fn(observe))
@@ -78,6 +123,5 @@ pub fn serve(
     .disable_signals()
     .listen(listener)?
     .run();
-    let handle = server.handle();
-    Ok((server, handle))
+    Ok(server)
 }

@@ -5,7 +5,9 @@
 
 pub mod containers;
 pub mod coordination;
+pub mod database;
 pub mod log;
 pub mod progress;
 pub mod requests;
 pub mod store;
+pub mod users;

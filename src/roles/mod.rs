@@ -1,5 +1,9 @@
 //! What a process can be. A role is written against ports and knows no adapter.
 
 pub mod ambient;
+pub mod apps;
 pub mod orchestrator;
+pub mod passwords;
+pub mod rides;
+pub mod users;
 pub mod worker;

@@ -136,6 +136,12 @@ impl FromIterator<(String, Value)> for Document {
     }
 }
 
+impl<const N: usize> From<[(&str, Value); N]> for Document {
+    fn from(fields: [(&str, Value); N]) -> Self {
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+}
+
 impl Extend<(String, Value)> for Document {
     fn extend<I: IntoIterator<Item = (String, Value)>>(&mut self, fields: I) {
         self.fields.extend(fields);

@@ -1,0 +1,100 @@
+//! The users and rides services, each on its own or as a part of `up`.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use super::listen::{bind, cores, threads, url};
+use crate::adapters::http_client::{self, HttpDatabase, HttpUsers};
+use crate::domain::rides::Areas;
+use crate::http::apps::Common;
+use crate::http::server::{self, Running};
+use crate::http::{rides as rides_routes, users as users_routes};
+use crate::roles::ambient::Ambient;
+use crate::roles::apps::Session;
+use crate::roles::passwords::Passwords;
+use crate::roles::rides::Rides;
+use crate::roles::users::Users;
+use crate::settings::Settings;
+
+/// One of the two services.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum App {
+    /// Who there is.
+    Users,
+    /// Who offers a ride, and who joins it.
+    Rides,
+}
+
+/// Runs one service until `shutdown` is cancelled.
+///
+/// # Errors
+/// When its port is taken or its areas cannot be read.
+pub async fn run(app: App, settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+    let listener = bind(&settings.http.listen, settings.http.port, "--port")?;
+    let address = url(&listener)?;
+    let running = match app {
+        App::Users => users(listener, &settings)?,
+        App::Rides => rides(listener, &settings, areas(&settings.apps.areas_file)?)?,
+    };
+    info!(?app, address, "serving");
+    shutdown.cancelled().await;
+    running.stop().await?;
+    info!("stopped");
+    Ok(())
+}
+
+/// Reads the list of areas from a file, or takes the built-in one for an empty path.
+pub(super) fn areas(file: &Path) -> anyhow::Result<Areas> {
+    if file.as_os_str().is_empty() {
+        return Ok(Areas::bangalore()?);
+    }
+    let named = || format!("setting `apps.areas_file`: {}", file.display());
+    let text = std::fs::read_to_string(file).with_context(named)?;
+    Areas::parse(&text).with_context(named)
+}
+
+/// Starts the users service.
+pub(super) fn users(listener: TcpListener, settings: &Settings) -> anyhow::Result<Running> {
+    let session = session(settings)?;
+    let passwords = Passwords::new(Ambient::real(), cores());
+    let users = Users::new(Arc::clone(&session), Arc::new(passwords));
+    let common = common(session, settings);
+    let threads = threads(settings.http.threads);
+    Ok(server::start(listener, threads, move |config| {
+        users_routes::routes(users.clone(), common.clone(), config);
+    })?)
+}
+
+/// Starts the rides service.
+pub(super) fn rides(
+    listener: TcpListener,
+    settings: &Settings,
+    areas: Areas,
+) -> anyhow::Result<Running> {
+    let origin = url(&listener)?;
+    let session = session(settings)?;
+    let directory = HttpUsers::new(http_client::client()?, &settings.apps.users_url, &origin);
+    let rides = Rides::new(Arc::clone(&session), Arc::new(directory));
+    let state = rides_routes::State { rides: rides.clone(), areas: Arc::new(areas) };
+    let common = common(session, settings);
+    let threads = threads(settings.http.threads);
+    let mut running = server::start(listener, threads, move |config| {
+        rides_routes::routes(state.clone(), common.clone(), config);
+    })?;
+    running.attend(async move { rides.prepare().await });
+    Ok(running)
+}
+
+fn session(settings: &Settings) -> anyhow::Result<Arc<Session>> {
+    let database = HttpDatabase::new(http_client::client()?, &settings.apps.database_url);
+    Ok(Arc::new(Session::new(Arc::new(database), Ambient::real())))
+}
+
+fn common(session: Arc<Session>, settings: &Settings) -> Common {
+    Common::new(session, settings.limits.in_flight, settings.limits.body_bytes)
+}

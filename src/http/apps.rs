@@ -1,0 +1,120 @@
+//! The routes and parts that the users and rides services share.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::HeaderMap;
+use actix_web::web::{self, Data, Payload, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
+use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::time::Instant;
+
+use super::error::Problem;
+use super::extract;
+use super::render::at_offset;
+use super::server::{methods, on};
+use crate::domain::document::Value;
+use crate::domain::ids::Offset;
+use crate::roles::apps::{AppError, Session};
+
+const COUNT_PATH: &str = "/api/v1/_count";
+/// Asked by whoever runs the service, not by whoever uses it.
+const UNCOUNTED: [&str; 3] = [COUNT_PATH, "/healthz", "/readyz"];
+
+pub(super) type Answer = Result<HttpResponse, Problem>;
+
+/// The requests that one service has had, whatever became of them.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(super) fn count(&self, path: &str) {
+        if !UNCOUNTED.contains(&path) {
+            self.0.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+}
+
+/// What the routes of an application work with; cheap to clone.
+#[derive(Clone)]
+pub struct Common {
+    session: Arc<Session>,
+    counter: Data<Counter>,
+    in_flight: Arc<Semaphore>,
+    body_limit: usize,
+}
+
+impl Common {
+    /// One service: its session, the requests under way at a time, and the largest body in bytes.
+    #[must_use]
+    pub fn new(session: Arc<Session>, in_flight: usize, body_limit: usize) -> Self {
+        let counter = Data::new(Counter::default());
+        Self { session, counter, in_flight: Arc::new(Semaphore::new(in_flight)), body_limit }
+    }
+
+    /// A place among the requests under way.
+    pub(super) fn enter(&self) -> Result<SemaphorePermit<'_>, AppError> {
+        self.in_flight.try_acquire().map_err(|_| AppError::Overloaded)
+    }
+
+    /// Reads a body as JSON.
+    pub(super) async fn body(&self, payload: Payload) -> Result<Value, Problem> {
+        extract::parse(&extract::body(payload, self.body_limit).await?)
+    }
+}
+
+pub(super) fn deadline(headers: &HeaderMap) -> Result<Instant, Problem> {
+    Ok(Instant::now() + extract::timeout(headers)?)
+}
+
+/// `{}`, and how far the state behind it had come.
+pub(super) fn done(status: StatusCode, offset: Offset) -> HttpResponse {
+    at_offset(status, offset, &json!({}))
+}
+
+/// 204: there is nothing.
+pub(super) fn nothing(offset: Offset) -> HttpResponse {
+    HttpResponse::NoContent()
+        .insert_header((super::render::OFFSET_HEADER, offset.to_string()))
+        .finish()
+}
+
+/// Adds what both services have.
+pub(super) fn routes(common: Common, config: &mut ServiceConfig) {
+    config
+        .app_data(common.counter.clone())
+        .app_data(Data::new(common))
+        .service(methods(
+            COUNT_PATH,
+            [on("GET", web::get().to(count)), on("DELETE", web::delete().to(reset_count))],
+        ))
+        .service(methods("/api/v1/db/clear", [on("POST", web::post().to(clear))]))
+        .service(methods("/healthz", [on("GET", web::get().to(healthz))]))
+        .service(methods("/readyz", [on("GET", web::get().to(readyz))]));
+}
+
+async fn count(counter: Data<Counter>) -> HttpResponse {
+    HttpResponse::Ok().json([counter.0.load(Ordering::Acquire)])
+}
+
+async fn reset_count(counter: Data<Counter>) -> HttpResponse {
+    counter.0.store(0, Ordering::Release);
+    HttpResponse::Ok().json(json!({}))
+}
+
+async fn clear(request: HttpRequest, common: Data<Common>) -> Answer {
+    let deadline = deadline(request.headers())?;
+    let _place = common.enter()?;
+    Ok(done(StatusCode::OK, common.session.clear(deadline).await?))
+}
+
+async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "status": "ok" }))
+}
+
+async fn readyz(request: HttpRequest, common: Data<Common>) -> Answer {
+    common.session.check(deadline(request.headers())?).await?;
+    Ok(HttpResponse::Ok().json(json!({ "status": "ready" })))
+}

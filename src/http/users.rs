@@ -1,0 +1,98 @@
+//! The users service's routes.
+
+use actix_web::http::StatusCode;
+use actix_web::web::{self, Data, Payload, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use serde_json::json;
+
+use super::apps::{self, Answer, Common, deadline, done, nothing};
+use super::error::Problem;
+use super::extract;
+use super::render::at_offset;
+use super::server::{methods, on};
+use crate::domain::rides::{NewUser, parse_username};
+use crate::roles::users::Users;
+
+/// Adds the routes.
+pub fn routes(users: Users, common: Common, config: &mut ServiceConfig) {
+    apps::routes(common, config);
+    config
+        .app_data(Data::new(users))
+        .service(methods(
+            "/api/v1/users",
+            [on("GET", web::get().to(list)), on("PUT", web::put().to(create))],
+        ))
+        .service(methods("/api/v1/users:lookup", [on("POST", web::post().to(look_up))]))
+        .service(methods(
+            "/api/v1/users/{username}",
+            [on("GET", web::get().to(find)), on("DELETE", web::delete().to(delete))],
+        ));
+}
+
+async fn create(
+    request: HttpRequest,
+    payload: Payload,
+    users: Data<Users>,
+    common: Data<Common>,
+) -> Answer {
+    let deadline = deadline(request.headers())?;
+    let _place = common.enter()?;
+    let user = NewUser::parse(&common.body(payload).await?)?;
+    Ok(done(StatusCode::CREATED, users.create(user, deadline).await?))
+}
+
+async fn list(request: HttpRequest, users: Data<Users>, common: Data<Common>) -> Answer {
+    let deadline = deadline(request.headers())?;
+    let at_least = extract::offset(request.headers())?;
+    let _place = common.enter()?;
+    let names = users.list(at_least, deadline).await?;
+    if names.answer.is_empty() {
+        return Ok(nothing(names.offset));
+    }
+    Ok(at_offset(StatusCode::OK, names.offset, &names.answer))
+}
+
+async fn find(request: HttpRequest, users: Data<Users>, common: Data<Common>) -> Answer {
+    let Some(username) = extract::last_segment(request.uri().path()) else {
+        return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such user"));
+    };
+    answer_whether(&username, &request, &users, &common).await
+}
+
+/// For names that do not fit into a path.
+async fn look_up(
+    request: HttpRequest,
+    payload: Payload,
+    users: Data<Users>,
+    common: Data<Common>,
+) -> Answer {
+    let username = parse_username(&common.body(payload).await?)?;
+    answer_whether(&username, &request, &users, &common).await
+}
+
+async fn answer_whether(
+    username: &str,
+    request: &HttpRequest,
+    users: &Users,
+    common: &Common,
+) -> Answer {
+    let deadline = deadline(request.headers())?;
+    let at_least = extract::offset(request.headers())?;
+    let _place = common.enter()?;
+    let found = users.exists(username, at_least, deadline).await?;
+    if found.answer {
+        return Ok(at_offset(StatusCode::OK, found.offset, &json!({ "username": username })));
+    }
+    let problem = Problem::new(StatusCode::NOT_FOUND, "there is no such user");
+    Err(problem.at(found.offset))
+}
+
+async fn delete(request: HttpRequest, users: Data<Users>, common: Data<Common>) -> Answer {
+    let deadline = deadline(request.headers())?;
+    let Some(username) = extract::last_segment(request.uri().path()) else {
+        return Err(Problem::bad_request("there is no such user"));
+    };
+    let _place = common.enter()?;
+    let offset = users.delete(&username, deadline).await?;
+    Ok::<HttpResponse, _>(done(StatusCode::OK, offset))
+}
