@@ -16,6 +16,8 @@ pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(30);
 /// `rideshare up` in a process of its own.
 pub(crate) struct System {
     pub(crate) url: String,
+    pub(crate) users: App,
+    pub(crate) rides: App,
     pub(crate) client: Client,
     process: Option<Child>,
     data: TempDir,
@@ -42,9 +44,12 @@ impl System {
     pub(crate) async fn start_with(slaves: u32, environment: &[(&str, &str)]) -> Self {
         let environment =
             environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let client = Client::builder().timeout(Duration::from_secs(70)).build().unwrap();
         let mut system = Self {
             url: String::new(),
-            client: Client::builder().timeout(Duration::from_secs(70)).build().unwrap(),
+            users: App::new(&client, ""),
+            rides: App::new(&client, ""),
+            client,
             process: None,
             data: tempfile::tempdir().unwrap(),
             slaves,
@@ -61,6 +66,7 @@ impl System {
         let log = std::fs::File::create(self.data.path().join("stderr.log")).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_rideshare"))
             .args(["up", "--slaves", &self.slaves.to_string(), "--orchestrator-port", "0"])
+            .args(["--users-port", "0", "--rides-port", "0"])
             .arg("--data-dir")
             .arg(self.data.path().join("data"))
             .arg("--addresses-file")
@@ -83,6 +89,8 @@ impl System {
         };
         let addresses: Value = serde_json::from_str(&text).unwrap();
         self.url = addresses["orchestrator"].as_str().unwrap().to_owned();
+        self.users = App::new(&self.client, addresses["users"].as_str().unwrap());
+        self.rides = App::new(&self.client, addresses["rides"].as_str().unwrap());
     }
 
     pub(crate) fn log(&self) -> String {
@@ -188,6 +196,105 @@ impl System {
             assert!(started.elapsed() < SETTLE_LIMIT, "not settled: {workers:?}\n{}", self.log());
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+}
+
+/// One of the microservices.
+#[derive(Clone)]
+pub(crate) struct App {
+    pub(crate) url: String,
+    client: Client,
+}
+
+impl App {
+    pub(crate) fn new(client: &Client, url: &str) -> Self {
+        Self { url: url.to_owned(), client: client.clone() }
+    }
+
+    pub(crate) async fn send(&self, method: &str, path: &str, body: Vec<u8>) -> Answer {
+        let method = method.parse().unwrap();
+        let request = self.client.request(method, format!("{}{path}", self.url)).body(body);
+        answer(request.send().await.unwrap()).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, Vec::new()).await
+    }
+
+    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.send("PUT", path, body.to_string().into_bytes()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send("POST", path, body.to_string().into_bytes()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, Vec::new()).await
+    }
+
+    /// The requests counted.
+    pub(crate) async fn count(&self) -> u64 {
+        let answer = self.get("/api/v1/_count").await;
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.body.as_array().unwrap().len(), 1);
+        answer.body[0].as_u64().unwrap()
+    }
+}
+
+/// A process of one microservice.
+pub(crate) struct AppProcess {
+    pub(crate) app: App,
+    process: Child,
+}
+
+impl AppProcess {
+    /// Starts `rideshare app NAME` on a free port.
+    pub(crate) async fn start(name: &str, system: &System, arguments: &[&str]) -> Self {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        drop(listener);
+        let process = Command::new(env!("CARGO_BIN_EXE_rideshare"))
+            .args(["app", name, "--port", &port.to_string(), "--database-url", &system.url])
+            .args(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let url = format!("http://127.0.0.1:{port}");
+        let started = Instant::now();
+        let mut this = Self { app: App::new(&system.client, &url), process };
+        loop {
+            match system.client.get(format!("{url}/readyz")).send().await {
+                Ok(answer) if answer.status() == 200 => return this,
+                _ => {}
+            }
+            let ended = this.process.try_wait().unwrap();
+            assert!(ended.is_none(), "{name} ended with {ended:?}");
+            assert!(started.elapsed() < START_LIMIT, "{name} does not serve");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// SIGTERM; returns the exit code.
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
+        let pid = self.process.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &pid]).status().unwrap().success());
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status.code();
+            }
+            assert!(started.elapsed() < SETTLE_LIMIT, "does not stop");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+}
+
+impl Drop for AppProcess {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
