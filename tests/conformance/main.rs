@@ -11,6 +11,7 @@ mod cases;
 #[path = "../support/generators.rs"]
 mod generators;
 
+mod containers;
 mod coordination;
 mod log;
 mod progress;
@@ -18,7 +19,9 @@ mod requests;
 mod store;
 
 mod memory;
+mod process;
 mod sqlite;
+mod tasks;
 
 #[cfg(feature = "live")]
 mod mongo;

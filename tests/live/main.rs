@@ -4,11 +4,13 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod broker;
+mod failover;
 mod mongo;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod rabbitmq;
 mod rabbitmq_faults;
+mod system;
 mod zookeeper;
 #[path = "../support/zookeeper.rs"]
 mod zookeeper_server;

@@ -29,8 +29,20 @@ pub(super) struct Identity {
 impl Identity {
     /// The process that has this pid now, if one runs.
     pub(super) fn of(pid: u32) -> Option<Self> {
+        Self::read(pid, runs)
+    }
+
+    /// A child that was not waited for yet, even if it has ended already: its pid is still its own.
+    pub(super) fn of_child(pid: u32) -> Option<Self> {
+        Self::read(pid, |_| true)
+    }
+
+    fn read(pid: u32, is_wanted: impl Fn(&str) -> bool) -> Option<Self> {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-        let start_time = parse(&stat)?;
+        let (state, start_time) = parse(&stat)?;
+        if !is_wanted(state) {
+            return None;
+        }
         let boot = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?;
         Some(Self { pid, start_time, boot: boot.trim().to_owned() })
     }
@@ -41,13 +53,17 @@ impl Identity {
     }
 }
 
-/// The start time of a process that runs.
-fn parse(stat: &str) -> Option<u64> {
+/// Neither ended nor about to.
+fn runs(state: &str) -> bool {
+    !matches!(state, "Z" | "X" | "x")
+}
+
+/// The state and the start time of a process.
+fn parse(stat: &str) -> Option<(&str, u64)> {
     // The name may hold blanks and parentheses.
     let (_, rest) = stat.rsplit_once(')')?;
     let fields: Vec<_> = rest.split_whitespace().collect();
-    let runs = !matches!(*fields.get(STATE)?, "Z" | "X" | "x");
-    fields.get(START_TIME)?.parse().ok().filter(|_| runs)
+    Some((*fields.get(STATE)?, fields.get(START_TIME)?.parse().ok()?))
 }
 
 /// Finds a worker by what stands in its environment, where nobody wrote down its pid: whoever
@@ -99,6 +115,7 @@ mod tests {
     fn process_that_nobody_waited_for_does_not_run() {
         let mut child = std::process::Command::new("true").spawn().unwrap();
         let started = std::time::Instant::now();
+        assert!(Identity::of_child(child.id()).is_some());
         while Identity::of(child.id()).is_some() {
             assert!(started.elapsed().as_secs() < 10, "the process ends");
             std::thread::yield_now();
@@ -109,8 +126,7 @@ mod tests {
     #[test]
     fn name_with_blanks_and_parentheses_is_no_obstacle() {
         let tail = "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 777 20";
-        assert_eq!(parse(&format!("12 (a) b (c) S {tail}")), Some(777));
-        assert_eq!(parse(&format!("12 (a) Z {tail}")), None);
+        assert_eq!(parse(&format!("12 (a) b (c) S {tail}")), Some(("S", 777)));
         assert_eq!(parse("nonsense"), None);
     }
 }

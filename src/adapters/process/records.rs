@@ -60,14 +60,15 @@ impl Records {
         Ok(records)
     }
 
-    /// Writes a record so that it is found whole or not at all.
+    /// Writes a record so that it is found whole or not at all. Not synced: a failover must not
+    /// wait for a busy disk, and after a power cut no process is left to be found. A record that
+    /// was lost then costs a database without a worker, never data.
     pub(super) fn save(&self, record: &Record) -> io::Result<()> {
         let path = self.path(&record.node);
         let mut temporary = path.clone().into_os_string();
         temporary.push(format!(".{}", std::process::id()));
         let mut file = File::create(&temporary)?;
         file.write_all(&serde_json::to_vec(record)?)?;
-        file.sync_data()?;
         fs::rename(&temporary, &path)
     }
 

@@ -205,8 +205,8 @@ impl Shared {
         let mut child = Command::from(command).spawn().context("starting the process")?;
         let started = child
             .id()
-            .and_then(|pid| Some((open(pid).ok()?, Identity::of(pid)?)))
-            .ok_or_else(|| anyhow!("the process ended at once"));
+            .and_then(|pid| Some((open(pid).ok()?, Identity::of_child(pid)?)))
+            .ok_or_else(|| anyhow!("the process cannot be watched"));
         let (handle, identity) = match started {
             Ok(started) => started,
             Err(cause) => {

@@ -1,0 +1,53 @@
+//! Workers as tasks under the suite of their port.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rideshare::adapters::tasks::{Launch, Launcher, TaskContainers};
+use rideshare::domain::ids::NodeId;
+use rideshare::ports::containers::Containers;
+
+use crate::containers::{ContainersFactory, containers_suite};
+
+containers_suite!(tokio::test, Tasks);
+
+struct Tasks {
+    containers: Arc<TaskContainers>,
+    directory: tempfile::TempDir,
+}
+
+/// Adds a line for each start.
+async fn work(launch: Launch) -> anyhow::Result<()> {
+    let path = launch.directory.join("starts");
+    let before = std::fs::read_to_string(&path).unwrap_or_default();
+    std::fs::write(&path, before + "started\n")?;
+    if launch.node.as_str().starts_with("fails") {
+        anyhow::bail!("as its name says");
+    }
+    launch.shutdown.cancelled().await;
+    Ok(())
+}
+
+impl ContainersFactory for Tasks {
+    async fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let launcher: Launcher = Arc::new(|launch| Box::pin(work(launch)));
+        let path = directory.path().to_owned();
+        let containers = TaskContainers::open(path, 100, Arc::new(|| 0), launcher).unwrap();
+        Self { containers: Arc::new(containers), directory }
+    }
+
+    fn containers(&self) -> Arc<dyn Containers> {
+        self.containers.clone()
+    }
+
+    fn stored(&self, node: &NodeId) -> usize {
+        let path = self.directory.path().join(node.as_str()).join("starts");
+        std::fs::read_to_string(path).unwrap_or_default().lines().count()
+    }
+
+    async fn finish(self) {
+        self.containers.stop_all(Duration::from_secs(5)).await;
+        self.directory.close().unwrap();
+    }
+}
