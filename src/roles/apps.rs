@@ -21,8 +21,10 @@ use crate::ports::users::UsersError;
 
 /// What `db/clear` of an application clears.
 const COLLECTIONS: &[&str] = &["rides", "users"];
+/// The documents asked for at first; then twice as many, and so on.
+const FIRST_PAGE: u32 = 100;
 /// The most documents asked for at a time.
-const PAGE: u32 = 1_000;
+const LARGEST_PAGE: u32 = 1_600;
 /// How long one attempt to prepare the database may take.
 const PREPARE_LIMIT: Duration = Duration::from_secs(10);
 
@@ -184,7 +186,7 @@ impl Session {
         deadline: Instant,
     ) -> Result<Documents, DatabaseError> {
         let mut all = Vec::new();
-        read.limit = PAGE;
+        read.limit = FIRST_PAGE;
         loop {
             read.consistency = self.consistency(at_least);
             let mut page = match self.documents(&read, deadline).await {
@@ -203,6 +205,7 @@ impl Session {
             if is_last {
                 return Ok(At { offset: page.offset, answer: all });
             }
+            read.limit = (read.limit * 2).min(LARGEST_PAGE);
         }
     }
 
@@ -222,7 +225,7 @@ pub(super) fn read_all(collection: &'static str) -> Read {
         filter: Document::new(),
         projection: &[],
         sort: &[(ID_FIELD, Order::Ascending)],
-        limit: PAGE,
+        limit: FIRST_PAGE,
         count: false,
         consistency: Consistency::Eventual,
     }
@@ -231,3 +234,6 @@ pub(super) fn read_all(collection: &'static str) -> Read {
 pub(super) fn no_such_answer() -> DatabaseError {
     DatabaseError::Unexpected(anyhow::anyhow!("the answer is not of the kind that was asked for"))
 }
+
+#[cfg(test)]
+mod tests;

@@ -325,7 +325,8 @@ pub(crate) async fn answer(response: Response) -> Answer {
     let content_type = header("content-type").unwrap_or_default();
     let status = response.status();
     let bytes = response.bytes().await.unwrap();
-    let body = if content_type.contains("json") {
+    // An answer to HEAD has the head of a body alone.
+    let body = if content_type.contains("json") && !bytes.is_empty() {
         serde_json::from_slice(&bytes).unwrap()
     } else {
         Value::String(String::from_utf8_lossy(&bytes).into_owned())
