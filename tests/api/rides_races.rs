@@ -58,7 +58,8 @@ async fn client(system: Arc<System>, number: usize, stop: CancellationToken) -> 
     let list = format!("/api/v1/rides?source={}&destination={}", number + 1, number + 2);
     let (mut expected, mut made) = (Expected::new(), 0);
     while !stop.is_cancelled() {
-        assert_eq!(post(&system.rides, &body).await, 201);
+        let answer = system.rides.post("/api/v1/rides", &body).await;
+        assert_eq!(answer.status, 201, "{answer:?}");
         made += 1;
         let listed = system.rides.get(&list).await;
         assert_eq!(listed.status, 200, "a ride just made is listed");

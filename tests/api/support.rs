@@ -306,7 +306,7 @@ impl Drop for System {
         }
         if std::thread::panicking() {
             let log = self.log();
-            let tail: Vec<_> = log.lines().rev().take(60).collect();
+            let tail: Vec<_> = log.lines().rev().take(400).collect();
             eprintln!("last lines of the system's log:");
             for line in tail.iter().rev() {
                 eprintln!("  {line}");
