@@ -42,7 +42,7 @@ check_format() {
 check_lints() {
     if cargo clippy --version >/dev/null 2>&1; then
         say "lints"
-        cargo clippy --locked --all-targets -- -D warnings
+        cargo clippy --locked --all-targets --all-features -- -D warnings
     else
         cannot "lints: clippy is not installed (rustup component add clippy)"
     fi

@@ -104,7 +104,7 @@ async fn contended_leader_record_counts_every_success_once() {
     let sessions = [connected(&settings).await, connected(&settings).await];
     sessions[0].set_leader(&leader(0, "n0"), None).await.unwrap();
     let mut contenders = tokio::task::JoinSet::new();
-    for session in sessions.iter().cloned() {
+    for session in sessions.clone() {
         contenders.spawn(async move {
             let mut won = 0;
             let until = Instant::now() + Duration::from_secs(2);
