@@ -62,14 +62,12 @@ pub struct SettingsError(String);
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Settings {
-    /// What is logged, and how.
+    /// What is logged, and how; how much is kept of the log of writes.
     pub log: Log,
     /// Where HTTP is served.
     pub http: Http,
     /// What is refused.
     pub limits: Limits,
-    /// What is kept.
-    pub retention: Retention,
     /// How the number of slaves follows the reads.
     pub scaling: Scaling,
     /// Who is thought dead, and when.
@@ -101,7 +99,7 @@ impl std::fmt::Debug for Variables {
     }
 }
 
-/// What is logged, and how.
+/// What is logged, and how; how much is kept of the log of writes.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Log {
@@ -109,6 +107,8 @@ pub struct Log {
     pub filter: String,
     /// For people or for programs.
     pub format: LogFormat,
+    /// How many bytes of the log of writes are kept.
+    pub max_bytes: u64,
 }
 
 /// The form of a log line.
@@ -145,14 +145,6 @@ pub struct Limits {
     pub batch_requests: usize,
     /// Records that a serving slave may lack.
     pub lag_records: u64,
-}
-
-/// What is kept.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Retention {
-    /// Of the log.
-    pub log_bytes: u64,
 }
 
 /// How the number of slaves follows the reads.

@@ -34,7 +34,7 @@ impl Embedded {
     /// Opens what is in `directory`, or makes it.
     pub(super) async fn open(directory: &Path, settings: &Settings) -> anyhow::Result<Self> {
         let ambient = Ambient::real();
-        let log = SqliteLog::open(directory.join("log.sqlite"), settings.retention.log_bytes)
+        let log = SqliteLog::open(directory.join("log.sqlite"), settings.log.max_bytes)
             .await
             .context("opening the log")?;
         let log = Arc::new(log);

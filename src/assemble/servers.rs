@@ -31,7 +31,7 @@ pub(super) fn rabbitmq(settings: &Settings) -> anyhow::Result<rabbitmq::Rabbitmq
         dead_letter_max_length: own.dead_letter_max_length,
         log_exchange: own.log_exchange,
         log_queue: own.log_queue,
-        log_max_bytes: settings.retention.log_bytes,
+        log_max_bytes: settings.log.max_bytes,
         log_segment_bytes: own.log_segment_bytes,
         log_prefetch: own.log_prefetch,
         progress_exchange: own.progress_exchange,
