@@ -4,12 +4,20 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod broker;
+#[path = "../support/consistency.rs"]
+mod consistency;
 mod failover;
+mod front;
+#[path = "../support/history.rs"]
+mod history;
+mod load;
 mod mongo;
 #[path = "../support/proxy.rs"]
 mod proxy;
 mod rabbitmq;
 mod rabbitmq_faults;
+mod replicas;
+mod servers;
 mod system;
 mod zookeeper;
 #[path = "../support/zookeeper.rs"]

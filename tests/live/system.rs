@@ -1,26 +1,30 @@
-//! A whole system of processes on the servers of the environment, with names of its own.
+//! A whole system of processes on real servers, with names of its own.
 
+use std::fs::File;
+use std::ops::Deref;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rideshare::adapters::rabbitmq::RabbitmqSettings;
-use serde_json::{Value, json};
+use serde_json::Value;
 use tempfile::TempDir;
 use uuid::Uuid;
 use zookeeper_async::{ZooKeeper, ZooKeeperExt};
 
-use crate::broker::{self, Stranger};
+use crate::broker::Stranger;
+use crate::front::{Front, SETTLE_LIMIT, eventually, runs, signal, terminate};
+use crate::replicas::{self, Replica};
+use crate::servers::Servers;
 
-/// How long a system may take to settle. Only a failing test waits as long.
-pub(crate) const SETTLE_LIMIT: Duration = Duration::from_secs(60);
-
-/// Everything that one system has of the servers.
+/// Everything that one system has of the servers, and its first orchestrator, to whose helpers it
+/// lends its name.
 pub(crate) struct System {
-    pub(crate) url: String,
-    pub(crate) client: reqwest::Client,
     pub(crate) directory: TempDir,
-    orchestrator: Option<Child>,
+    front: Option<Front>,
+    fronts: AtomicU32,
     environment: Vec<(String, String)>,
+    servers: Servers,
     broker: RabbitmqSettings,
     root: String,
     prefix: String,
@@ -35,56 +39,84 @@ impl System {
         system
     }
 
-    /// Names and settings; nothing runs yet.
+    /// Names and settings on the servers of the environment; nothing runs yet.
     pub(crate) fn prepare(slaves: usize) -> Self {
+        Self::prepare_on(Servers::of_environment(), slaves)
+    }
+
+    /// Names and settings; nothing runs yet.
+    pub(crate) fn prepare_on(servers: Servers, slaves: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let broker = broker::settings();
         let unique = Uuid::now_v7().simple().to_string();
         let (root, prefix) = (format!("/live-{unique}"), format!("live{}_", &unique[20..]));
+        let broker = RabbitmqSettings {
+            url: servers.rabbitmq.clone(),
+            prefix: format!("test.{unique}."),
+            ..Default::default()
+        };
+        let state = directory.path().join("state").display().to_string();
         let environment = [
+            ("RIDESHARE_RABBITMQ__URL", servers.rabbitmq.clone()),
+            ("RIDESHARE_ZOOKEEPER__HOSTS", servers.zookeeper.clone()),
+            ("RIDESHARE_MONGODB__URL", servers.mongodb.clone()),
             ("RIDESHARE_RABBITMQ__PREFIX", broker.prefix.clone()),
             ("RIDESHARE_ZOOKEEPER__ROOT", root.clone()),
             ("RIDESHARE_MONGODB__DATABASE_PREFIX", prefix.clone()),
-            (
-                "RIDESHARE_CONTAINERS__STATE_DIR",
-                directory.path().join("state").display().to_string(),
-            ),
+            ("RIDESHARE_CONTAINERS__STATE_DIR", state),
             ("RIDESHARE_SCALING__MIN_SLAVES", slaves.to_string()),
+            ("RIDESHARE_SCALING__MAX_SLAVES", slaves.to_string()),
             ("RIDESHARE_HTTP__PORT", "0".to_owned()),
         ];
         Self {
-            url: String::new(),
-            client: reqwest::Client::builder().timeout(Duration::from_secs(70)).build().unwrap(),
             directory,
-            orchestrator: None,
+            front: None,
+            fronts: AtomicU32::new(0),
             environment: environment.map(|(name, value)| (name.to_owned(), value)).to_vec(),
+            servers,
             broker,
             root,
             prefix,
         }
     }
 
-    /// Starts the orchestrator and waits until it listens.
+    /// Changes a setting for what is started from now on.
+    pub(crate) fn set(&mut self, variable: &str, value: &str) {
+        self.environment.push((variable.to_owned(), value.to_owned()));
+    }
+
+    /// Starts the first orchestrator and waits until it listens.
     pub(crate) async fn run(&mut self) {
-        let addresses = self.directory.path().join("addresses.json");
-        let _ = std::fs::remove_file(&addresses);
-        let log = std::fs::File::options().create(true).append(true).open(self.log_file()).unwrap();
-        let child = self
+        self.front = Some(self.orchestrator().await);
+    }
+
+    /// Starts an orchestrator and waits until it listens.
+    pub(crate) async fn orchestrator(&self) -> Front {
+        let number = self.fronts.fetch_add(1, Ordering::Relaxed);
+        let addresses = self.directory.path().join(format!("addresses-{number}.json"));
+        let mut process = self
             .command(&["orchestrator", "--addresses-file", addresses.to_str().unwrap()])
-            .stderr(log)
+            .stderr(self.log(&format!("orchestrator-{number}")))
             .spawn()
             .unwrap();
-        self.orchestrator = Some(child);
-        let started = Instant::now();
-        let text = loop {
-            if let Ok(text) = std::fs::read_to_string(&addresses) {
-                break text;
-            }
-            assert!(started.elapsed() < SETTLE_LIMIT, "does not listen");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        };
+        let text = eventually("an orchestrator that listens", SETTLE_LIMIT, async || {
+            assert_eq!(process.try_wait().unwrap(), None, "the orchestrator goes on");
+            std::fs::read_to_string(&addresses).ok()
+        })
+        .await;
         let addresses: Value = serde_json::from_str(&text).unwrap();
-        self.url = addresses["orchestrator"].as_str().unwrap().to_owned();
+        Front::new(addresses["orchestrator"].as_str().unwrap().to_owned(), process)
+    }
+
+    /// Starts a worker by hand.
+    pub(crate) fn worker(&self, start_as: &str) -> HandWorker {
+        self.worker_of(self.command(&["worker", "--type", start_as]))
+    }
+
+    /// The same with a command that was changed.
+    pub(crate) fn worker_of(&self, mut command: Command) -> HandWorker {
+        let log = format!("by-hand-{}", Uuid::now_v7().simple());
+        let process = command.stderr(self.log(&log)).spawn().unwrap();
+        HandWorker { process: Some(process), log: self.log_path(&log) }
     }
 
     /// The binary with this system's settings.
@@ -97,77 +129,88 @@ impl System {
 
     /// SIGTERM; returns the exit code.
     pub(crate) async fn terminate_orchestrator(&mut self) -> Option<i32> {
-        let orchestrator = self.orchestrator.take().unwrap();
-        terminate(orchestrator).await
+        self.front.take().unwrap().terminate().await
     }
 
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> (u16, Value) {
-        let request = self.client.post(format!("{}{path}", self.url)).body(body.to_string());
-        match request.send().await {
-            Err(error) => (0, json!(format!("{error:?}"))),
-            Ok(response) => {
-                let status = response.status().as_u16();
-                (status, response.json().await.unwrap_or_default())
-            }
-        }
+    /// SIGKILL.
+    pub(crate) fn kill_orchestrator(&mut self) {
+        self.front.take().unwrap().kill();
     }
 
-    pub(crate) async fn write(&self, body: &Value) -> (u16, Value) {
-        self.post("/api/v1/db/write", body).await
+    /// Makes this the orchestrator that the system is spoken to through.
+    pub(crate) fn adopt(&mut self, front: Front) {
+        self.front = Some(front);
     }
 
-    pub(crate) async fn read(&self, body: &Value) -> Value {
-        let (status, body) = self.post("/api/v1/db/read", body).await;
-        assert_eq!(status, 200, "{body}");
-        body
+    /// Waits until the databases of all workers stand at the same place in the log. Nothing may be
+    /// written meanwhile.
+    pub(crate) async fn level(&self) {
+        replicas::level(&self.servers.mongodb, &self.databases().await).await;
     }
 
-    pub(crate) async fn get(&self, path: &str) -> Value {
-        let response = self.client.get(format!("{}{path}", self.url)).send().await.unwrap();
-        response.json().await.unwrap()
+    /// The databases of all workers, at the same place in the log.
+    pub(crate) async fn replicas(&self) -> Vec<Replica> {
+        self.level().await;
+        replicas::read(&self.servers.mongodb, &self.databases().await).await
     }
 
-    pub(crate) async fn workers(&self) -> Vec<Value> {
-        self.get("/api/v1/workers").await.as_array().unwrap().clone()
+    async fn databases(&self) -> Vec<String> {
+        let workers = self.workers().await;
+        let node = |worker: &Value| worker["node"].as_str().unwrap().to_owned();
+        workers.iter().map(|worker| format!("{}{}", self.prefix, node(worker))).collect()
     }
 
-    pub(crate) async fn master(&self) -> Option<Value> {
-        self.workers().await.into_iter().find(|worker| worker["role"] == "master")
+    /// Where to write the history of a test: where somebody wants to have it afterwards, or among
+    /// the other files of this system.
+    pub(crate) fn history_file(&self, name: &str) -> PathBuf {
+        let wanted = std::env::var_os("RIDESHARE_TEST_HISTORIES").map(PathBuf::from);
+        let directory = wanted.unwrap_or_else(|| self.directory.path().to_owned());
+        directory.join(format!("{name}.jsonl"))
     }
 
-    /// Waits until there are a master and so many slaves, nobody else, and no dead.
-    pub(crate) async fn settle(&self, slaves: usize) {
-        let started = Instant::now();
-        loop {
-            let workers = self.workers().await;
-            let with = |role: &str| workers.iter().filter(|it| it["role"] == role).count();
-            if with("master") == 1 && with("slave") == slaves && workers.len() == slaves + 1 {
-                return;
-            }
-            assert!(started.elapsed() < SETTLE_LIMIT, "not settled: {workers:?}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+    /// What the orchestrator of this number, counted from 0, has said so far.
+    pub(crate) fn orchestrator_log(&self, number: u32) -> String {
+        std::fs::read_to_string(self.log_path(&format!("orchestrator-{number}"))).unwrap()
     }
 
-    pub(crate) fn log_file(&self) -> std::path::PathBuf {
-        self.directory.path().join("orchestrator.log")
+    /// host:port of the MongoDB server.
+    pub(crate) fn database_host(&self) -> &str {
+        self.servers.mongodb.strip_prefix("mongodb://").unwrap()
+    }
+
+    fn log_path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(format!("{name}.log"))
+    }
+
+    fn log(&self, name: &str) -> File {
+        File::options().create(true).append(true).open(self.log_path(name)).unwrap()
+    }
+
+    /// The pids in the records of the workers.
+    fn recorded_pids(&self) -> Vec<u64> {
+        let state = std::fs::read_dir(self.directory.path().join("state"));
+        let files = state.into_iter().flatten().flatten().map(|entry| entry.path());
+        let records = files.filter(|path| path.extension().is_some_and(|it| it == "json"));
+        let records = records.filter_map(|path| std::fs::read(path).ok());
+        let records = records.filter_map(|text| serde_json::from_slice::<Value>(&text).ok());
+        records.filter_map(|record| record["process"]["pid"].as_u64()).collect()
     }
 
     /// Stops everything and removes what it had on the servers.
     pub(crate) async fn finish(mut self) {
-        if self.orchestrator.is_some() {
+        if self.front.is_some() {
             assert_eq!(self.terminate_orchestrator().await, Some(0));
         }
+        let left: Vec<_> = self.recorded_pids().into_iter().filter(|pid| runs(*pid)).collect();
+        assert_eq!(left, [0; 0], "an orderly end ends the workers");
         let stranger = Stranger::connect(&self.broker).await;
         stranger.remove(&self.broker).await;
         let nobody = |_: zookeeper_async::WatchedEvent| {};
-        let hosts = std::env::var("RIDESHARE_ZOOKEEPER__HOSTS").unwrap();
-        let patience = Duration::from_secs(10);
-        let cleaner = ZooKeeper::connect(&hosts, patience, nobody).await.unwrap();
+        let cleaner =
+            ZooKeeper::connect(&self.servers.zookeeper, SETTLE_LIMIT, nobody).await.unwrap();
         cleaner.delete_recursive(&self.root).await.unwrap();
         cleaner.close().await.unwrap();
-        let uri = std::env::var("RIDESHARE_MONGODB__URL").unwrap();
-        let client = mongodb::Client::with_uri_str(uri).await.unwrap();
+        let client = mongodb::Client::with_uri_str(&self.servers.mongodb).await.unwrap();
         for name in client.list_database_names().await.unwrap() {
             if name.starts_with(&self.prefix) {
                 client.database(&name).drop().await.unwrap();
@@ -176,34 +219,65 @@ impl System {
     }
 }
 
+impl Deref for System {
+    type Target = Front;
+
+    fn deref(&self) -> &Front {
+        self.front.as_ref().expect("an orchestrator runs")
+    }
+}
+
 impl Drop for System {
     fn drop(&mut self) {
-        let Some(mut orchestrator) = self.orchestrator.take() else { return };
-        // A test that failed: the workers are ended by their parent's orderly end.
-        let pid = orchestrator.id().to_string();
-        let _ = Command::new("kill").args(["-TERM", &pid]).status();
-        let _ = orchestrator.wait();
-        let kept = self.directory.path().with_extension("failed");
-        let _ = std::fs::rename(self.directory.path(), &kept);
-        eprintln!("logs are kept in {}", kept.display());
-    }
-}
-
-/// SIGTERM; returns the exit code.
-pub(crate) async fn terminate(mut child: Child) -> Option<i32> {
-    signal("TERM", u64::from(child.id()));
-    let started = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait().unwrap() {
-            return status.code();
+        drop(self.front.take());
+        // What is left where an orchestrator was killed and the test failed.
+        for pid in self.recorded_pids().into_iter().filter(|pid| runs(*pid)) {
+            let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+            if String::from_utf8_lossy(&environment).contains(&self.prefix) {
+                signal("KILL", pid);
+            }
         }
-        assert!(started.elapsed() < SETTLE_LIMIT, "does not stop");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        if std::thread::panicking() {
+            let kept = self.directory.path().with_extension("failed");
+            let _ = std::fs::rename(self.directory.path(), &kept);
+            eprintln!("logs are kept in {}", kept.display());
+        }
     }
 }
 
-/// Sends a signal to a process.
-pub(crate) fn signal(name: &str, pid: u64) {
-    let sent = Command::new("kill").args(["-s", name, &pid.to_string()]).status().unwrap();
-    assert!(sent.success(), "no process {pid}");
+/// A worker that nobody watches over; killed when dropped.
+pub(crate) struct HandWorker {
+    process: Option<Child>,
+    log: PathBuf,
+}
+
+impl HandWorker {
+    pub(crate) fn pid(&self) -> u64 {
+        u64::from(self.process.as_ref().unwrap().id())
+    }
+
+    /// What it has said so far.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(&self.log).unwrap()
+    }
+
+    /// Waits until it has said this.
+    pub(crate) async fn says(&self, what: &str) {
+        let said = async || self.log().contains(what).then_some(());
+        eventually(&format!("a worker that says {what:?}"), SETTLE_LIMIT, said).await;
+    }
+
+    /// SIGTERM; returns the exit code.
+    pub(crate) async fn terminate(mut self) -> Option<i32> {
+        terminate(self.process.take().unwrap()).await
+    }
+}
+
+impl Drop for HandWorker {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            let _ = process.kill();
+            let _ = process.wait();
+        }
+    }
 }
