@@ -167,7 +167,7 @@ pub struct Scaling {
 pub struct Health {
     /// Silence before suspicion.
     pub suspect_after_ms: u64,
-    /// No suspicion before this age.
+    /// No suspicion before this age of who was not heard of yet.
     pub startup_grace_ms: u64,
     /// From being chosen to being in office.
     pub promotion_limit_ms: u64,

@@ -297,12 +297,15 @@ impl Controller {
         signs: &Signs,
         now: Instant,
     ) -> bool {
+        // A sign from before the last start is another process's.
         let heard_at = signs.workers.get(&worker.node).map(|sign| sign.heard_at);
-        let silence = self.vigil.silence(heard_at, now);
+        let heard_at = heard_at.filter(|at| now.duration_since(*at) < uptime);
         let limit = self.settings.suspect_after;
+        // Who was heard of has started; who never was may still be about to.
+        let grace = if heard_at.is_some() { limit } else { self.settings.startup_grace.max(limit) };
         worker.process != Process::Exited
-            && uptime > self.settings.startup_grace.max(limit)
-            && silence > limit
+            && uptime > grace
+            && self.vigil.silence(heard_at, now) > limit
     }
 
     /// The second observer: whoever is silent is suspected if its session is gone too, or if it

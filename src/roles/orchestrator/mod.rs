@@ -62,7 +62,7 @@ pub struct Settings {
     pub suspect_after: Duration,
     /// A worker that was chosen and is not in office after this is passed over.
     pub promotion_limit: Duration,
-    /// A worker is not suspected this soon after its start.
+    /// A worker that was not heard of since its start is not suspected this soon after it.
     pub startup_grace: Duration,
     /// How the number of slaves follows the reads.
     pub scaling: ScalingRules,
