@@ -18,7 +18,6 @@ use super::up::write_whole;
 use crate::adapters::process::{ProcessContainers, ProcessSettings};
 use crate::domain::ids::NodeId;
 use crate::ports::containers::StartAs;
-use crate::ports::coordination::Coordination;
 use crate::roles::ambient::Ambient;
 use crate::roles::orchestrator;
 use crate::settings::{Runtime, Settings};
@@ -56,7 +55,7 @@ pub async fn run(
     let parts = orchestrator::Parts {
         requests: Arc::new(rabbitmq.request_sender()),
         progress: Arc::new(rabbitmq.progress_feed()),
-        coordination: coordination.clone(),
+        coordination,
         containers: containers.clone(),
         ambient,
     };
@@ -78,16 +77,11 @@ pub async fn run(
         () = noted => Ok(()),
         ended = front.ended() => ended,
     };
-    let others = {
-        let view = coordination.view();
-        let view = view.borrow();
-        view.connected && view.orchestrators.keys().any(|other| *other != own.id)
-    };
     front.stop().await?;
-    if others {
-        info!("the workers go on with another orchestrator");
-    } else {
+    if containers.leave() {
         containers.stop_all(Duration::from_millis(settings.containers.drain_limit_ms)).await;
+    } else {
+        info!("the workers go on with another orchestrator");
     }
     rabbitmq.close().await;
     info!("stopped");

@@ -13,6 +13,7 @@
 
 mod identity;
 mod records;
+mod share;
 mod workers;
 
 use std::path::PathBuf;
@@ -27,6 +28,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout_at};
 use tracing::{error, warn};
 
+use self::share::Share;
 use self::workers::{Shared, StartError};
 use crate::domain::ids::{NodeId, Pid};
 use crate::ports::containers::{Container, Containers, ContainersError, StartAs};
@@ -61,17 +63,20 @@ pub struct ProcessContainers {
     shared: Arc<Shared>,
     remove_database: DatabaseRemover,
     looking: JoinHandle<()>,
+    share: Share,
 }
 
 impl ProcessContainers {
     /// A runtime on the workers that the directory tells of: those that run are taken on, the
-    /// others are listed as exited. Must be called within a tokio runtime.
+    /// others are listed as exited. Must be called within a tokio runtime. Blocks while another
+    /// process ends the workers of this directory.
     ///
     /// # Errors
     /// When the directory cannot be made or read.
     pub fn open(settings: ProcessSettings) -> std::io::Result<Self> {
         let remove_database = Arc::clone(&settings.remove_database);
         let shared = Arc::new(Shared::open(settings)?);
+        let share = Share::take(shared.directory())?;
         shared.look()?;
         let looker = Arc::clone(&shared);
         let looking = tokio::spawn(async move {
@@ -90,7 +95,17 @@ impl ProcessContainers {
                 }
             }
         });
-        Ok(Self { shared, remove_database, looking })
+        Ok(Self { shared, remove_database, looking, share })
+    }
+
+    /// Says that this process is about to end. True if no other process works with the directory:
+    /// then nobody else looks after the workers, and nobody else takes them on before this is
+    /// dropped.
+    pub fn leave(&self) -> bool {
+        self.share.give_up().unwrap_or_else(|cause| {
+            warn!(error = %cause, "it is unknown who else works here, leaving the workers alone");
+            false
+        })
     }
 
     /// Asks all workers to finish and waits until they have, at most `limit`; then kills.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -129,6 +130,10 @@ impl Shared {
             workers: Mutex::default(),
             list: watch::Sender::default(),
         })
+    }
+
+    pub(super) fn directory(&self) -> &Path {
+        self.records.directory()
     }
 
     pub(super) fn watch(&self) -> watch::Receiver<Vec<Container>> {
