@@ -1,6 +1,6 @@
 //! Reads the stream from an offset on.
 //!
-//! The broker sends at most as many records ahead as the prefetch says; acknowledging what was
+//! The broker sends at most as many records ahead as the prefetch says; acknowledging what is
 //! handed out asks for more, and means nothing else.
 
 use std::sync::Arc;
@@ -104,6 +104,17 @@ impl StreamTail {
         Ok(())
     }
 
+    /// Asks for as many records as were taken.
+    async fn acknowledge(&mut self) -> Result<(), LogError> {
+        if let Some(tag) = self.unacknowledged {
+            let acknowledgement = BasicAckArguments::new(tag, true);
+            let sent = self.open.channel.basic_ack(acknowledgement).await;
+            sent.map_err(|error| LogError::Unavailable(self.open.ending.explain(error)))?;
+            self.unacknowledged = None;
+        }
+        Ok(())
+    }
+
     fn unavailable(&self) -> LogError {
         LogError::Unavailable(self.open.ending.error())
     }
@@ -114,16 +125,13 @@ impl LogTail for StreamTail {
     async fn next(&mut self) -> Result<Vec<LogItem>, LogError> {
         loop {
             if !self.held.is_empty() {
+                // Already now, so that more is on its way while this is worked on.
+                self.acknowledge().await?;
                 self.explain_missing().await?;
                 self.shared.has_records.store(true, Ordering::Relaxed);
                 return Ok(std::mem::take(&mut self.held));
             }
-            if let Some(tag) = self.unacknowledged {
-                let acknowledgement = BasicAckArguments::new(tag, true);
-                let sent = self.open.channel.basic_ack(acknowledgement).await;
-                sent.map_err(|error| LogError::Unavailable(self.open.ending.explain(error)))?;
-                self.unacknowledged = None;
-            }
+            self.acknowledge().await?;
             let Some(message) = self.messages.recv().await else {
                 return Err(self.unavailable());
             };

@@ -240,7 +240,10 @@ impl Sequencer {
         let _ = self.events.send(event).await;
     }
 
-    async fn take_in(&mut self, items: Vec<LogItem>) -> Result<(), Interruption> {
+    async fn take_in(&mut self, mut items: Vec<LogItem>) -> Result<(), Interruption> {
+        if let Some(target) = self.target {
+            self.replica.gather(&mut items, target).await.map_err(interruption)?;
+        }
         let judged = self.replica.judge(items)?;
         let news = self.replica.apply(judged).await?;
         self.report(news).await
