@@ -61,7 +61,7 @@ async fn slave_that_reads_the_whole_log_serves_soon() {
 async fn slave_that_copies_a_snapshot_serves_soon() {
     let mut system = System::prepare(1);
     // So little is kept of the log that it does not reach back to the first documents.
-    system.set("RIDESHARE_RETENTION__LOG_BYTES", "2000000");
+    system.set("RIDESHARE_LOG__MAX_BYTES", "2000000");
     system.set("RIDESHARE_RABBITMQ__LOG_SEGMENT_BYTES", "1000000");
     join(system, "join-by-copy", "copied the database").await;
 }
