@@ -73,9 +73,10 @@ async fn create(
     common: Data<Common>,
 ) -> Answer {
     let deadline = deadline(request.headers())?;
+    let at_least = extract::offset(request.headers())?;
     let _place = common.enter()?;
     let ride = NewRide::parse(&common.body(payload).await?, &state.areas)?;
-    Ok(done(StatusCode::CREATED, state.rides.create(ride, deadline).await?))
+    Ok(done(StatusCode::CREATED, state.rides.create(ride, at_least, deadline).await?))
 }
 
 async fn list(request: HttpRequest, state: Data<State>, common: Data<Common>) -> Answer {
@@ -124,10 +125,11 @@ async fn join(
     common: Data<Common>,
 ) -> Answer {
     let deadline = deadline(request.headers())?;
+    let at_least = extract::offset(request.headers())?;
     let _place = common.enter()?;
     let username = parse_username(&common.body(payload).await?)?;
     let id = ride_id(&request)?.ok_or_else(no_such_ride)?;
-    Ok(done(StatusCode::OK, state.rides.join(id, &username, deadline).await?))
+    Ok(done(StatusCode::OK, state.rides.join(id, &username, at_least, deadline).await?))
 }
 
 async fn delete(request: HttpRequest, state: Data<State>, common: Data<Common>) -> Answer {

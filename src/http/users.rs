@@ -1,8 +1,8 @@
 //! The users service's routes.
 
+use actix_web::HttpRequest;
 use actix_web::http::StatusCode;
 use actix_web::web::{self, Data, Payload, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
 use serde_json::json;
 
 use super::apps::{self, Answer, Common, deadline, done, nothing};
@@ -23,6 +23,7 @@ pub fn routes(users: Users, common: Common, config: &mut ServiceConfig) {
             [on("GET", web::get().to(list)), on("PUT", web::put().to(create))],
         ))
         .service(methods("/api/v1/users:lookup", [on("POST", web::post().to(look_up))]))
+        .service(methods("/api/v1/users:delete", [on("POST", web::post().to(delete_named))]))
         .service(methods(
             "/api/v1/users/{username}",
             [on("GET", web::get().to(find)), on("DELETE", web::delete().to(delete))],
@@ -93,6 +94,18 @@ async fn delete(request: HttpRequest, users: Data<Users>, common: Data<Common>) 
         return Err(Problem::bad_request("there is no such user"));
     };
     let _place = common.enter()?;
-    let offset = users.delete(&username, deadline).await?;
-    Ok::<HttpResponse, _>(done(StatusCode::OK, offset))
+    Ok(done(StatusCode::OK, users.delete(&username, deadline).await?))
+}
+
+/// For names that do not fit into a path.
+async fn delete_named(
+    request: HttpRequest,
+    payload: Payload,
+    users: Data<Users>,
+    common: Data<Common>,
+) -> Answer {
+    let deadline = deadline(request.headers())?;
+    let _place = common.enter()?;
+    let username = parse_username(&common.body(payload).await?)?;
+    Ok(done(StatusCode::OK, users.delete(&username, deadline).await?))
 }

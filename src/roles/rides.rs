@@ -75,8 +75,13 @@ impl Rides {
     ///
     /// # Errors
     /// `Refused` when the user is unknown.
-    pub async fn create(&self, ride: NewRide, deadline: Instant) -> Result<Offset, AppError> {
-        self.expect_user(&ride.created_by, deadline).await?;
+    pub async fn create(
+        &self,
+        ride: NewRide,
+        at_least: Option<Offset>,
+        deadline: Instant,
+    ) -> Result<Offset, AppError> {
+        self.expect_user(&ride.created_by, at_least, deadline).await?;
         for _ in 0..ATTEMPTS {
             let id = self.next_id(deadline).await.map_err(nothing_done)?;
             let write = Write::Insert { collection: RIDES, documents: vec![stored(&ride, id)] };
@@ -153,9 +158,10 @@ impl Rides {
         &self,
         id: i64,
         username: &str,
+        at_least: Option<Offset>,
         deadline: Instant,
     ) -> Result<Offset, AppError> {
-        self.expect_user(username, deadline).await?;
+        self.expect_user(username, at_least, deadline).await?;
         let users = Document::from([("users", Value::from(username))]);
         let write = Write::Update {
             collection: RIDES,
@@ -198,8 +204,15 @@ impl Rides {
         Ok(self.session.count(RIDES, at_least, deadline).await?)
     }
 
-    async fn expect_user(&self, username: &str, deadline: Instant) -> Result<(), AppError> {
-        let known = self.directory.look_up(username, self.session.seen(), deadline).await?;
+    /// Asks in a state that holds everything that this instance, and its client, saw.
+    async fn expect_user(
+        &self,
+        username: &str,
+        at_least: Option<Offset>,
+        deadline: Instant,
+    ) -> Result<(), AppError> {
+        let at_least = self.session.seen().max(at_least);
+        let known = self.directory.look_up(username, at_least, deadline).await?;
         if let Some(offset) = known.offset {
             self.session.note(offset);
         }
