@@ -61,6 +61,9 @@ struct AppArgs {
     /// Where the users service is.
     #[arg(long, value_name = "URL")]
     users_url: Option<String>,
+    /// Write the address here, as JSON, once it listens.
+    #[arg(long, value_name = "FILE")]
+    addresses_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -196,7 +199,8 @@ fn run_app(
     add(&mut flags, "apps.database_url", args.database_url);
     add(&mut flags, "apps.users_url", args.users_url);
     let profile = if app == App::Users { Profile::Users } else { Profile::Rides };
-    start(profile, config, &flags, |settings, shutdown| apps::run(app, settings, shutdown))
+    let options = apps::Options { addresses_file: args.addresses_file };
+    start(profile, config, &flags, |settings, shutdown| apps::run(app, settings, options, shutdown))
 }
 
 /// Reads the settings, starts to log, and runs a role on a runtime until a signal ends it.

@@ -1,7 +1,8 @@
 //! The users and rides services, each on its own or as a part of `up`.
 
+use std::collections::HashMap;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -9,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::listen::{bind, cores, threads, url};
+use super::up::write_whole;
 use crate::adapters::http_client::{self, HttpDatabase, HttpUsers};
 use crate::domain::rides::Areas;
 use crate::http::apps::Common;
@@ -30,11 +32,32 @@ pub enum App {
     Rides,
 }
 
+impl App {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Users => "users",
+            Self::Rides => "rides",
+        }
+    }
+}
+
+/// What is said on the command line alone.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Where the service's address is written once it listens.
+    pub addresses_file: Option<PathBuf>,
+}
+
 /// Runs one service until `shutdown` is cancelled.
 ///
 /// # Errors
 /// When its port is taken or its areas cannot be read.
-pub async fn run(app: App, settings: Settings, shutdown: CancellationToken) -> anyhow::Result<()> {
+pub async fn run(
+    app: App,
+    settings: Settings,
+    options: Options,
+    shutdown: CancellationToken,
+) -> anyhow::Result<()> {
     let listener = bind(&settings.http.listen, settings.http.port, "--port")?;
     let address = url(&listener)?;
     let running = match app {
@@ -42,6 +65,11 @@ pub async fn run(app: App, settings: Settings, shutdown: CancellationToken) -> a
         App::Rides => rides(listener, &settings, areas(&settings.apps.areas_file)?)?,
     };
     info!(?app, address, "serving");
+    if let Some(path) = &options.addresses_file {
+        let addresses = HashMap::from([(app.name(), &address)]);
+        write_whole(path, &serde_json::to_vec(&addresses)?)
+            .with_context(|| format!("writing {}", path.display()))?;
+    }
     shutdown.cancelled().await;
     running.stop().await?;
     info!("stopped");
