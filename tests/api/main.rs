@@ -10,9 +10,9 @@ mod original;
 mod persistence;
 mod places;
 mod reads;
-mod rides;
-mod rides_races;
 mod scaling;
+mod services;
+#[path = "../support/suite/mod.rs"]
+mod suite;
 mod support;
-mod users;
 mod writes;

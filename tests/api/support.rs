@@ -4,9 +4,12 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use reqwest::{Client, Response, StatusCode};
+use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+
+use crate::suite::Target;
+pub(crate) use crate::suite::client::{Answer, Service as App, answer};
 
 /// How long a system may take to serve.
 const START_LIMIT: Duration = Duration::from_secs(60);
@@ -23,17 +26,6 @@ pub(crate) struct System {
     data: TempDir,
     slaves: u32,
     environment: Vec<(String, String)>,
-}
-
-/// A JSON answer with what matters of its head.
-#[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: StatusCode,
-    pub(crate) body: Value,
-    pub(crate) offset: Option<u64>,
-    pub(crate) allow: Option<String>,
-    pub(crate) content_type: String,
-    pub(crate) retry_after: Option<String>,
 }
 
 impl System {
@@ -91,6 +83,19 @@ impl System {
         self.url = addresses["orchestrator"].as_str().unwrap().to_owned();
         self.users = App::new(&self.client, addresses["users"].as_str().unwrap());
         self.rides = App::new(&self.client, addresses["rides"].as_str().unwrap());
+    }
+
+    /// Its addresses, with more instances of the services.
+    pub(crate) fn target(&self, more: &[&AppProcess]) -> Target {
+        let (users, rides) = ([self.users.url.clone()], [self.rides.url.clone()]);
+        let mut target = Target::new(&self.client, &self.url, &users, &rides);
+        for process in more {
+            match process.name {
+                "users" => target.all_users.push(process.app.clone()),
+                _ => target.all_rides.push(process.app.clone()),
+            }
+        }
+        target
     }
 
     pub(crate) fn log(&self) -> String {
@@ -199,83 +204,42 @@ impl System {
     }
 }
 
-/// One of the microservices.
-#[derive(Clone)]
-pub(crate) struct App {
-    pub(crate) url: String,
-    client: Client,
-}
-
-impl App {
-    pub(crate) fn new(client: &Client, url: &str) -> Self {
-        Self { url: url.to_owned(), client: client.clone() }
-    }
-
-    pub(crate) async fn send(&self, method: &str, path: &str, body: Vec<u8>) -> Answer {
-        let method = method.parse().unwrap();
-        let request = self.client.request(method, format!("{}{path}", self.url)).body(body);
-        // What is tested is what is answered, not how soon on a machine that does other things.
-        let request = request.header("X-Request-Timeout-Ms", "60000");
-        answer(request.send().await.unwrap()).await
-    }
-
-    pub(crate) async fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, Vec::new()).await
-    }
-
-    pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {
-        self.send("PUT", path, body.to_string().into_bytes()).await
-    }
-
-    pub(crate) async fn post(&self, path: &str, body: &Value) -> Answer {
-        self.send("POST", path, body.to_string().into_bytes()).await
-    }
-
-    pub(crate) async fn delete(&self, path: &str) -> Answer {
-        self.send("DELETE", path, Vec::new()).await
-    }
-
-    /// The requests counted.
-    pub(crate) async fn count(&self) -> u64 {
-        let answer = self.get("/api/v1/_count").await;
-        assert_eq!(answer.status, 200, "{answer:?}");
-        assert_eq!(answer.body.as_array().unwrap().len(), 1);
-        answer.body[0].as_u64().unwrap()
-    }
-}
-
 /// A process of one microservice.
 pub(crate) struct AppProcess {
     pub(crate) app: App,
+    name: &'static str,
     process: Child,
 }
 
 impl AppProcess {
     /// Starts `rideshare app NAME` on a free port.
-    pub(crate) async fn start(name: &str, system: &System, arguments: &[&str]) -> Self {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        drop(listener);
+    pub(crate) async fn start(name: &'static str, system: &System, arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let addresses = directory.path().join("addresses.json");
         let process = Command::new(env!("CARGO_BIN_EXE_rideshare"))
-            .args(["app", name, "--port", &port.to_string(), "--database-url", &system.url])
+            .args(["app", name, "--port", "0", "--database-url", &system.url])
+            .arg("--addresses-file")
+            .arg(&addresses)
             .args(arguments)
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        let url = format!("http://127.0.0.1:{port}");
         let started = Instant::now();
-        let mut this = Self { app: App::new(&system.client, &url), process };
-        loop {
-            match system.client.get(format!("{url}/readyz")).send().await {
-                Ok(answer) if answer.status() == 200 => return this,
-                _ => {}
+        let mut this = Self { app: App::new(&system.client, ""), name, process };
+        let text = loop {
+            if let Ok(text) = std::fs::read_to_string(&addresses) {
+                break text;
             }
             let ended = this.process.try_wait().unwrap();
             assert!(ended.is_none(), "{name} ended with {ended:?}");
-            assert!(started.elapsed() < START_LIMIT, "{name} does not serve");
+            assert!(started.elapsed() < START_LIMIT, "{name} does not listen");
             tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        };
+        let addresses: Value = serde_json::from_str(&text).unwrap();
+        this.app = App::new(&system.client, addresses[name].as_str().unwrap());
+        assert_eq!(this.app.get("/readyz").await.status, 200, "{name}");
+        this
     }
 
     /// SIGTERM; returns the exit code.
@@ -315,25 +279,6 @@ impl Drop for System {
             }
         }
     }
-}
-
-pub(crate) async fn answer(response: Response) -> Answer {
-    let header = |name: &str| {
-        let value = response.headers().get(name)?;
-        Some(value.to_str().unwrap().to_owned())
-    };
-    let offset = header("x-rideshare-offset").map(|offset| offset.parse().unwrap());
-    let (allow, retry_after) = (header("allow"), header("retry-after"));
-    let content_type = header("content-type").unwrap_or_default();
-    let status = response.status();
-    let bytes = response.bytes().await.unwrap();
-    // An answer to HEAD has the head of a body alone.
-    let body = if content_type.contains("json") && !bytes.is_empty() {
-        serde_json::from_slice(&bytes).unwrap()
-    } else {
-        Value::String(String::from_utf8_lossy(&bytes).into_owned())
-    };
-    Answer { status, body, offset, allow, content_type, retry_after }
 }
 
 /// Runs the binary to its end.

@@ -18,6 +18,9 @@ mod rabbitmq;
 mod rabbitmq_faults;
 mod replicas;
 mod servers;
+mod services;
+#[path = "../support/suite/mod.rs"]
+mod suite;
 mod system;
 mod zookeeper;
 #[path = "../support/zookeeper.rs"]

@@ -2,8 +2,9 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{App, AppProcess, System};
-use crate::users::put;
+use super::Target;
+use super::client::Service;
+use super::users::put;
 
 const LATER: &str = "21-03-2090:59-05-23";
 
@@ -11,50 +12,51 @@ pub(crate) fn ride(created_by: &str) -> Value {
     json!({ "created_by": created_by, "timestamp": LATER, "source": 1, "destination": "198" })
 }
 
-pub(crate) async fn post(rides: &App, body: &Value) -> u16 {
+pub(crate) async fn post(rides: &Service, body: &Value) -> u16 {
     rides.post("/api/v1/rides", body).await.status.as_u16()
 }
 
-async fn system_with_users(names: &[&str]) -> System {
-    let system = System::start(1).await;
+async fn make_users(target: &Target, names: &[&str]) {
     for name in names {
-        assert_eq!(put(&system.users, name).await, 201);
+        assert_eq!(put(target.users(), name).await, 201);
     }
-    system
 }
 
-#[tokio::test]
-async fn ride_is_made_found_joined_counted_and_removed() {
-    let system = system_with_users(&["a", "b", "c"]).await;
-    let rides = &system.rides;
+/// Makes a ride and returns its id.
+pub(crate) async fn make(target: &Target, body: &Value) -> u64 {
+    assert_eq!(post(target.rides(), body).await, 201, "{body}");
+    target.newest_ride().await
+}
+
+pub(crate) async fn ride_is_made_found_joined_counted_and_removed(target: &Target) {
+    make_users(target, &["a", "b", "c"]).await;
+    let rides = target.rides();
     assert_eq!(rides.get("/api/v1/rides/count").await.body, json!([0]));
     let made = rides.post("/api/v1/rides", &ride("a")).await;
-    assert_eq!((made.status.as_u16(), made.body), (201, json!({})));
+    assert!(made.offset.is_some(), "the answer says where the write stands");
+    assert_eq!(made.parts(), (201, json!({})));
+    let id = target.newest_ride().await;
     assert_eq!(post(rides, &ride("b")).await, 201);
-    let count = rides.get("/api/v1/rides/count").await;
-    assert_eq!((count.status.as_u16(), count.body), (200, json!([2])));
+    assert_eq!(rides.get("/api/v1/rides/count").await.parts(), (200, json!([2])));
+    let path = format!("/api/v1/rides/{id}");
     for user in ["b", "c", "b"] {
-        let joined = rides.post("/api/v1/rides/1", &json!({ "username": user })).await;
-        assert_eq!((joined.status.as_u16(), joined.body), (200, json!({})));
+        let joined = rides.post(&path, &json!({ "username": user })).await;
+        assert_eq!(joined.parts(), (200, json!({})));
     }
-    let found = rides.get("/api/v1/rides/1").await;
     let expected = json!({
-        "rideId": 1, "created_by": "a", "users": ["b", "c"], "timestamp": LATER,
+        "rideId": id, "created_by": "a", "users": ["b", "c"], "timestamp": LATER,
         "source": 1, "destination": 198,
     });
-    assert_eq!((found.status.as_u16(), found.body), (200, expected));
-    let gone = rides.delete("/api/v1/rides/1").await;
-    assert_eq!((gone.status.as_u16(), gone.body), (200, json!({})));
-    assert_eq!(rides.delete("/api/v1/rides/1").await.status, 400);
-    let unknown = rides.get("/api/v1/rides/1").await;
-    assert_eq!((unknown.status.as_u16(), unknown.body), (204, json!("")));
+    assert_eq!(rides.get(&path).await.parts(), (200, expected));
+    assert_eq!(rides.delete(&path).await.parts(), (200, json!({})));
+    assert_eq!(rides.delete(&path).await.status, 400);
+    assert_eq!(rides.get(&path).await.parts(), (204, json!("")));
     assert_eq!(rides.get("/api/v1/rides/count").await.body, json!([1]));
 }
 
-#[tokio::test]
-async fn bad_rides_are_400() {
-    let system = system_with_users(&["a"]).await;
-    let rides = &system.rides;
+pub(crate) async fn bad_rides_are_400(target: &Target) {
+    make_users(target, &["a"]).await;
+    let rides = target.rides();
     let mut table = Vec::new();
     for field in ["created_by", "timestamp", "source", "destination"] {
         let mut missing = ride("a");
@@ -109,10 +111,9 @@ async fn bad_rides_are_400() {
     assert_eq!(rides.get("/api/v1/rides/count").await.body, json!([0]), "nothing was written");
 }
 
-#[tokio::test]
-async fn list_holds_what_is_to_come_between_two_areas_by_time() {
-    let system = system_with_users(&["a", "b"]).await;
-    let rides = &system.rides;
+pub(crate) async fn list_holds_what_is_to_come_between_two_areas_by_time(target: &Target) {
+    make_users(target, &["a", "b"]).await;
+    let rides = target.rides();
     let table = [
         ("a", "01-01-2091:00-00-00", 21, 22),
         ("b", "31-12-2090:59-59-23", 21, 22),
@@ -121,21 +122,22 @@ async fn list_holds_what_is_to_come_between_two_areas_by_time() {
         ("a", "01-01-2091:01-00-00", 21, 22),
         ("b", "01-01-2091:00-00-00", 21, 22),
     ];
+    let mut ids = Vec::new();
     for (user, timestamp, source, destination) in table {
         let body = json!({
             "created_by": user, "timestamp": timestamp, "source": source, "destination": destination,
         });
-        assert_eq!(post(rides, &body).await, 201, "{body}");
+        ids.push(make(target, &body).await);
     }
     let listed = rides.get("/api/v1/rides?source=21&destination=22").await;
     let expected = json!([
-        { "rideId": 2, "username": "b", "timestamp": "31-12-2090:59-59-23" },
-        { "rideId": 1, "username": "a", "timestamp": "01-01-2091:00-00-00" },
-        { "rideId": 6, "username": "b", "timestamp": "01-01-2091:00-00-00" },
-        { "rideId": 5, "username": "a", "timestamp": "01-01-2091:01-00-00" },
+        { "rideId": ids[1], "username": "b", "timestamp": "31-12-2090:59-59-23" },
+        { "rideId": ids[0], "username": "a", "timestamp": "01-01-2091:00-00-00" },
+        { "rideId": ids[5], "username": "b", "timestamp": "01-01-2091:00-00-00" },
+        { "rideId": ids[4], "username": "a", "timestamp": "01-01-2091:01-00-00" },
     ]);
-    assert_eq!((listed.status.as_u16(), listed.body), (200, expected));
-    let past = rides.get("/api/v1/rides/3").await;
+    assert_eq!(listed.parts(), (200, expected));
+    let past = rides.get(&format!("/api/v1/rides/{}", ids[2])).await;
     assert_eq!(past.body["timestamp"], "01-01-2020:00-00-00", "past rides are there all the same");
     let none = rides.get("/api/v1/rides?source=1&destination=2").await;
     assert_eq!((none.status.as_u16(), none.body), (204, json!("")));
@@ -162,9 +164,7 @@ async fn list_holds_what_is_to_come_between_two_areas_by_time() {
     }
 }
 
-#[tokio::test]
-async fn list_longer_than_a_page_is_whole_and_in_order() {
-    let system = System::start(1).await;
+pub(crate) async fn list_longer_than_a_page_is_whole_and_in_order(target: &Target) {
     let documents: Vec<_> = (0..2_500)
         .map(|number| {
             json!({
@@ -174,12 +174,13 @@ async fn list_longer_than_a_page_is_whole_and_in_order() {
         })
         .collect();
     for chunk in documents.chunks(500) {
-        assert_eq!(system.insert("rides", json!(chunk)).await.status, 201);
+        assert_eq!(target.insert("rides", json!(chunk)).await.status, 201);
     }
     // The service reads its own writes: this one makes it see the ones before.
-    assert_eq!(put(&system.users, "a").await, 201);
-    assert_eq!(post(&system.rides, &ride("a")).await, 201, "the counter moves past ids in use");
-    let listed = system.rides.get("/api/v1/rides?source=1&destination=2").await.body;
+    assert_eq!(put(target.users(), "a").await, 201);
+    let id = make(target, &ride("a")).await;
+    assert!(id >= 2_500, "the counter moves past ids in use");
+    let listed = target.rides().get("/api/v1/rides?source=1&destination=2").await.body;
     let keys: Vec<_> = listed
         .as_array()
         .unwrap()
@@ -188,16 +189,16 @@ async fn list_longer_than_a_page_is_whole_and_in_order() {
         .collect();
     assert_eq!(keys.len(), 2_500);
     assert!(keys.is_sorted(), "by time, then by id");
-    assert_eq!(system.rides.get("/api/v1/rides/2500").await.body["created_by"], "a");
+    let made = target.rides().get(&format!("/api/v1/rides/{id}")).await;
+    assert_eq!(made.body["created_by"], "a");
 }
 
-#[tokio::test]
-async fn odd_ride_ids_have_their_codes() {
-    let system = system_with_users(&["a"]).await;
-    let rides = &system.rides;
+pub(crate) async fn odd_ride_ids_have_their_codes(target: &Target) {
+    make_users(target, &["a"]).await;
+    let rides = target.rides();
     let huge = format!("1{}", "0".repeat(30));
     let join = json!({ "username": "a" });
-    for id in ["0", "-1", "7", "9223372036854775807", "9223372036854775808", &huge] {
+    for id in ["0", "-1", "007", "9223372036854775807", "9223372036854775808", &huge] {
         let path = format!("/api/v1/rides/{id}");
         assert_eq!(rides.get(&path).await.status, 204, "{id}");
         assert_eq!(rides.post(&path, &join).await.status, 400, "{id}");
@@ -211,11 +212,11 @@ async fn odd_ride_ids_have_their_codes() {
     }
 }
 
-#[tokio::test]
-async fn join_of_unknown_rides_and_users_and_bad_bodies_are_400() {
-    let system = system_with_users(&["a"]).await;
-    let rides = &system.rides;
-    assert_eq!(post(rides, &ride("a")).await, 201);
+pub(crate) async fn join_of_unknown_rides_and_users_and_bad_bodies_are_400(target: &Target) {
+    make_users(target, &["a"]).await;
+    let rides = target.rides();
+    let id = make(target, &ride("a")).await;
+    let (path, unknown) = (format!("/api/v1/rides/{id}"), format!("/api/v1/rides/{}", id + 1));
     let table = [
         json!({ "username": "nobody" }),
         json!({ "username": "" }),
@@ -227,17 +228,17 @@ async fn join_of_unknown_rides_and_users_and_bad_bodies_are_400() {
         json!("a"),
     ];
     for body in table {
-        assert_eq!(rides.post("/api/v1/rides/1", &body).await.status, 400, "{body}");
+        assert_eq!(rides.post(&path, &body).await.status, 400, "{body}");
     }
-    assert_eq!(rides.send("POST", "/api/v1/rides/1", b"{".to_vec()).await.status, 400);
-    assert_eq!(rides.post("/api/v1/rides/2", &json!({ "username": "a" })).await.status, 400);
-    assert_eq!(rides.get("/api/v1/rides/1").await.body["users"], json!([]));
+    assert_eq!(rides.send("POST", &path, b"{".to_vec()).await.status, 400);
+    assert_eq!(rides.post(&unknown, &json!({ "username": "a" })).await.status, 400);
+    assert_eq!(rides.get(&path).await.body["users"], json!([]));
 }
 
-#[tokio::test]
-async fn wrong_methods_are_405_and_unknown_paths_404_and_all_are_counted() {
-    let system = System::start(1).await;
-    let rides = &system.rides;
+pub(crate) async fn wrong_methods_of_rides_are_405_and_unknown_paths_404_and_all_are_counted(
+    target: &Target,
+) {
+    let rides = target.rides();
     let table = [
         ("/api/v1/rides", "GET, POST", vec!["PUT", "DELETE", "PATCH", "HEAD"]),
         ("/api/v1/rides/1", "GET, POST, DELETE", vec!["PUT", "PATCH"]),
@@ -263,49 +264,32 @@ async fn wrong_methods_are_405_and_unknown_paths_404_and_all_are_counted() {
     assert_eq!(rides.count().await, 0);
 }
 
-#[tokio::test]
-async fn ids_rise_and_are_never_used_again() {
-    let system = system_with_users(&["a"]).await;
-    let rides = &system.rides;
-    assert_eq!(post(rides, &ride("a")).await, 201);
-    assert_eq!(post(rides, &ride("a")).await, 201);
-    assert_eq!(rides.delete("/api/v1/rides/2").await.status, 200);
+pub(crate) async fn ids_rise_and_are_never_used_again(target: &Target) {
+    make_users(target, &["a"]).await;
+    let rides = target.rides();
+    let first = make(target, &ride("a")).await;
+    let second = make(target, &ride("a")).await;
+    assert!(first < second);
+    assert_eq!(rides.delete(&format!("/api/v1/rides/{second}")).await.status, 200);
     assert_eq!(rides.post("/api/v1/db/clear", &Value::Null).await.status, 200);
-    assert_eq!(put(&system.users, "a").await, 201);
-    assert_eq!(post(rides, &ride("a")).await, 201);
-    let ids: Vec<_> =
-        system.find("rides", json!({})).await.iter().map(|it| it["_id"].clone()).collect();
-    assert_eq!(ids, [json!(3)]);
+    assert_eq!(put(target.users(), "a").await, 201);
+    assert!(make(target, &ride("a")).await > second);
+    assert_eq!(target.find("rides", json!({})).await.len(), 1);
 }
 
-#[tokio::test]
-async fn areas_can_be_replaced() {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), "number,name\n500,Here\n501,There\n").unwrap();
-    let path = file.path().to_str().unwrap();
-    let system = System::start_with(1, &[("RIDESHARE_APPS__AREAS_FILE", path)]).await;
-    assert_eq!(put(&system.users, "a").await, 201);
-    assert_eq!(post(&system.rides, &ride("a")).await, 400);
-    let mut body = ride("a");
-    (body["source"], body["destination"]) = (json!(500), json!(501));
-    assert_eq!(post(&system.rides, &body).await, 201);
-}
-
-#[tokio::test]
-async fn ride_by_a_user_just_made_is_accepted_through_any_instance() {
-    let system = System::start(3).await;
-    let other_users = AppProcess::start("users", &system, &[]).await;
-    let arguments = ["--users-url", &other_users.app.url];
-    let other_rides = AppProcess::start("rides", &system, &arguments).await;
-    for round in 0..40 {
-        let name = format!("user-{round}");
-        let users = if round % 2 == 0 { &system.users } else { &other_users.app };
-        assert_eq!(put(users, &name).await, 201);
-        for rides in [&system.rides, &other_rides.app] {
-            assert_eq!(post(rides, &ride(&name)).await, 201, "{name}");
-        }
+pub(crate) async fn any_text_goes_through_rides_unchanged(target: &Target) {
+    let names = ["..", "a/b", "%2F", "\u{0}", "\n", "$where", "数据库", "👩‍👩‍👧‍👦", "e\u{301}", "é", " "];
+    make_users(target, &names).await;
+    for (name, friend) in names.iter().zip(names.iter().cycle().skip(1)) {
+        let id = make(target, &ride(name)).await;
+        let path = format!("/api/v1/rides/{id}");
+        let joined = target.rides().post(&path, &json!({ "username": friend })).await;
+        assert_eq!(joined.status, 200, "{friend:?}");
+        let found = target.rides().get(&path).await.body;
+        assert_eq!((&found["created_by"], &found["users"]), (&json!(name), &json!([friend])));
     }
-    let made = system.find("rides", json!({})).await;
-    assert_eq!(made.len(), 80);
-    assert_eq!(other_rides.terminate().await, Some(0));
+    let listed = target.rides().get("/api/v1/rides?source=1&destination=198").await.body;
+    let listed = listed.as_array().unwrap();
+    let listed: Vec<_> = listed.iter().map(|ride| ride["username"].as_str().unwrap()).collect();
+    assert_eq!(listed, names);
 }

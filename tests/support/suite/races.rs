@@ -1,45 +1,39 @@
 //! Many at once, and the master killed meanwhile.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::rides::{post, ride};
-use crate::support::System;
-use crate::users::put;
+use super::Target;
+use super::rides::{make, ride};
+use super::users::put;
 
 const CLIENTS: usize = 32;
 const KILLS: usize = 6;
 
-#[tokio::test]
-async fn two_joins_at_once_keep_both() {
-    let system = System::start(1).await;
+pub(crate) async fn two_joins_at_once_keep_both(target: &Target) {
     for name in ["a", "b", "c"] {
-        assert_eq!(put(&system.users, name).await, 201);
+        assert_eq!(put(target.users(), name).await, 201);
     }
-    for round in 1..=20 {
-        assert_eq!(post(&system.rides, &ride("a")).await, 201);
-        let path = format!("/api/v1/rides/{round}");
+    for _ in 0..20 {
+        let path = format!("/api/v1/rides/{}", make(target, &ride("a")).await);
         let (b, c) = (json!({ "username": "b" }), json!({ "username": "c" }));
-        let (one, other) = tokio::join!(system.rides.post(&path, &b), system.rides.post(&path, &c));
+        let (one, other) =
+            tokio::join!(target.rides().post(&path, &b), target.rides().post(&path, &c));
         assert_eq!((one.status.as_u16(), other.status.as_u16()), (200, 200));
-        let users = system.rides.get(&path).await.body["users"].clone();
+        let users = target.rides().get(&path).await.body["users"].clone();
         assert!(users == json!(["b", "c"]) || users == json!(["c", "b"]), "{users}");
     }
 }
 
-#[tokio::test]
-async fn of_two_removals_at_once_one_succeeds() {
-    let system = System::start(1).await;
-    assert_eq!(put(&system.users, "a").await, 201);
-    for round in 1..=20 {
-        assert_eq!(post(&system.rides, &ride("a")).await, 201);
-        let path = format!("/api/v1/rides/{round}");
-        let (one, other) = tokio::join!(system.rides.delete(&path), system.rides.delete(&path));
+pub(crate) async fn of_two_removals_at_once_one_succeeds(target: &Target) {
+    assert_eq!(put(target.users(), "a").await, 201);
+    for _ in 0..20 {
+        let path = format!("/api/v1/rides/{}", make(target, &ride("a")).await);
+        let (one, other) = tokio::join!(target.rides().delete(&path), target.rides().delete(&path));
         let mut statuses = [one.status.as_u16(), other.status.as_u16()];
         statuses.sort();
         assert_eq!(statuses, [200, 400]);
@@ -51,28 +45,30 @@ type Expected = BTreeMap<u64, Vec<String>>;
 
 /// Makes, joins and removes rides of its own until told to stop. A ride's source and destination
 /// say whose it is.
-async fn client(system: Arc<System>, number: usize, stop: CancellationToken) -> (Expected, usize) {
+async fn client(target: Target, number: usize, stop: CancellationToken) -> (Expected, usize) {
     let (name, friend) = (format!("user-{number}"), format!("user-{}", (number + 1) % CLIENTS));
     let mut body = ride(&name);
     (body["source"], body["destination"]) = (json!(number + 1), json!(number + 2));
     let list = format!("/api/v1/rides?source={}&destination={}", number + 1, number + 2);
     let (mut expected, mut made) = (Expected::new(), 0);
+    // Each client has its own instances, so that all take part.
+    let rides = &target.all_rides[number % target.all_rides.len()];
     while !stop.is_cancelled() {
-        let answer = system.rides.post("/api/v1/rides", &body).await;
+        let answer = rides.post("/api/v1/rides", &body).await;
         assert_eq!(answer.status, 201, "{answer:?}");
         made += 1;
-        let listed = system.rides.get(&list).await;
+        let listed = rides.get(&list).await;
         assert_eq!(listed.status, 200, "a ride just made is listed");
         let listed = listed.body.as_array().unwrap().clone();
         let id = listed.iter().map(|it| it["rideId"].as_u64().unwrap()).max().unwrap();
         assert!(expected.insert(id, Vec::new()).is_none(), "{id} is new");
         assert_eq!(listed.len(), expected.len(), "made once, removed for good");
         let path = format!("/api/v1/rides/{id}");
-        let joined = system.rides.post(&path, &json!({ "username": friend })).await;
+        let joined = rides.post(&path, &json!({ "username": friend })).await;
         assert_eq!(joined.status, 200, "{joined:?}");
         expected.get_mut(&id).unwrap().push(friend.clone());
         if made % 3 == 0 {
-            let removed = system.rides.delete(&path).await;
+            let removed = rides.delete(&path).await;
             assert_eq!(removed.status, 200, "{removed:?}");
             expected.remove(&id);
         }
@@ -80,13 +76,11 @@ async fn client(system: Arc<System>, number: usize, stop: CancellationToken) -> 
     (expected, made)
 }
 
-#[tokio::test]
-async fn what_was_answered_is_what_is_there_after_kills_of_the_master() {
-    let system = Arc::new(System::start(2).await);
-    system.settle(2).await;
+pub(crate) async fn what_was_answered_is_what_is_there_after_kills_of_the_master(target: &Target) {
+    let slaves = target.slaves().await;
     let mut makers = JoinSet::new();
     for number in 0..CLIENTS {
-        let users = system.users.clone();
+        let users = target.all_users[number % target.all_users.len()].clone();
         makers.spawn(async move { put(&users, &format!("user-{number}")).await });
     }
     while let Some(made) = makers.join_next().await {
@@ -94,13 +88,13 @@ async fn what_was_answered_is_what_is_there_after_kills_of_the_master() {
     }
     let (stop, mut clients) = (CancellationToken::new(), JoinSet::new());
     for number in 0..CLIENTS {
-        clients.spawn(client(Arc::clone(&system), number, stop.clone()));
+        clients.spawn(client(target.clone(), number, stop.clone()));
     }
     for _ in 0..KILLS {
         tokio::time::sleep(Duration::from_millis(400)).await;
-        let killed = system.post("/api/v1/crash/master", &Value::Null).await;
+        let killed = target.database.post("/api/v1/crash/master", &Value::Null).await;
         assert_eq!(killed.status, 200, "{killed:?}");
-        system.settle(2).await;
+        target.settle(slaves).await;
     }
     stop.cancel();
     let (mut expected, mut made) = (Expected::new(), 0);
@@ -109,7 +103,7 @@ async fn what_was_answered_is_what_is_there_after_kills_of_the_master() {
         expected.extend(rides);
         made += count;
     }
-    let stored: Expected = system
+    let stored: Expected = target
         .find("rides", json!({}))
         .await
         .iter()
@@ -120,7 +114,7 @@ async fn what_was_answered_is_what_is_there_after_kills_of_the_master() {
         })
         .collect();
     assert_eq!(stored, expected);
-    assert_eq!(system.rides.get("/api/v1/rides/count").await.body, json!([expected.len()]));
+    assert_eq!(target.rides().get("/api/v1/rides/count").await.body, json!([expected.len()]));
     eprintln!("{made} rides made by {CLIENTS} clients over {KILLS} kills, {} left", stored.len());
     assert!(made > 100, "{made} rides are no load");
 }
