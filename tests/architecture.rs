@@ -15,9 +15,13 @@ const RULES: &[(&str, &[&str])] = &[
 /// What only one place may name.
 const OWNED: &[(&str, &[&str])] = &[
     ("actix_web", &["src/http/"]),
+    ("utoipa", &["src/http/"]),
     ("amqprs", &["src/adapters/rabbitmq/"]),
     ("zookeeper_async", &["src/adapters/zookeeper/"]),
     ("mongodb::", &["src/adapters/mongo/"]),
+    ("docker_api", &["src/adapters/docker/"]),
+    ("containers_api", &["src/adapters/docker/"]),
+    ("tokio_rustls", &["src/adapters/docker/", "src/adapters/rabbitmq/"]),
     ("rustix", &["src/adapters/process/"]),
     ("rusqlite", &["src/adapters/sqlite/"]),
 ];

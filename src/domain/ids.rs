@@ -15,10 +15,11 @@ macro_rules! number {
         pub struct $name(pub $inner);
 
         impl $name {
-            /// The number that follows this one.
+            /// The number that follows this one; the last one stays. Only strangers write such
+            /// numbers, so nothing relies on what follows, but nothing panics or begins anew.
             #[must_use]
             pub const fn next(self) -> Self {
-                Self(self.0 + 1)
+                Self(self.0.saturating_add(1))
             }
         }
 

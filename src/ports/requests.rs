@@ -58,6 +58,19 @@ pub trait RequestSender: Send + Sync {
         expires_in: Duration,
     ) -> Result<(), RequestsError>;
 
+    /// Sends what was sent so many times before. A carrier that sets aside what comes back too often
+    /// counts those times: whoever dies of a request makes its sender repeat it.
+    async fn send_again(
+        &self,
+        queue: &Queue,
+        correlation: Correlation,
+        request: Arc<Request>,
+        expires_in: Duration,
+        _times: u32,
+    ) -> Result<(), RequestsError> {
+        self.send(queue, correlation, request, expires_in).await
+    }
+
     /// The replies to what this sender sent, in order of arrival; more than one per correlation
     /// where a request was delivered more than once. Can be taken once.
     fn take_replies(&self) -> Option<mpsc::Receiver<(Correlation, Reply)>>;
@@ -66,12 +79,27 @@ pub trait RequestSender: Send + Sync {
     fn is_connected(&self) -> bool;
 }
 
+/// Who is served first among the consumers of a queue; all are equal unless they say otherwise.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Rank(pub u64);
+
 /// The worker's end.
 #[async_trait]
 pub trait RequestReceiver: Send + Sync {
     /// Starts to consume a queue as one of its competing consumers, with at most `unanswered`
     /// deliveries held at a time.
-    async fn consume(&self, queue: &Queue, unanswered: u16) -> Result<Consumer, RequestsError>;
+    async fn consume(&self, queue: &Queue, unanswered: u16) -> Result<Consumer, RequestsError> {
+        self.consume_ranked(queue, unanswered, Rank::default()).await
+    }
+
+    /// The same, ahead of every consumer of a lower rank: those are handed only what nobody above
+    /// them has room for. What a consumer was handed before another came above it stays with it.
+    async fn consume_ranked(
+        &self,
+        queue: &Queue,
+        unanswered: u16,
+        rank: Rank,
+    ) -> Result<Consumer, RequestsError>;
 }
 
 /// A running consumption. When both ends are dropped, whatever was not answered goes back to the
@@ -92,6 +120,9 @@ pub struct Delivery {
     pub request: Arc<Request>,
     /// The sender stops waiting about then.
     pub expires_at: tokio::time::Instant,
+    /// How often it came back unanswered, as far as the carrier counts that. Whoever held it may have
+    /// died of it.
+    pub tried: u32,
 }
 
 /// Names one delivery within its consumption.

@@ -24,6 +24,10 @@ pub enum StoreError {
     /// The database took longer than a query may; nothing is returned.
     #[error("the query took too long")]
     TimedOut,
+    /// The database holds less than what was applied, as after a crash of its server. Nothing else
+    /// works until `history` was asked again: go on from what it says.
+    #[error("the database has lost what was applied last")]
+    FellBack,
     /// The database is broken in a way that retrying does not mend.
     #[error("the database failed")]
     Internal(#[source] anyhow::Error),
@@ -44,7 +48,7 @@ pub struct Copied {
 /// - `apply` keeps the changes in order and stores the history with or after them, never before:
 ///   after a crash the stored history is one that was given, and every change up to it is there.
 ///   Repeating changes is harmless. Readers see each document whole, and no document older than
-///   the history that `apply` has returned for.
+///   the history that `apply` has returned for: a database that fell back says so instead.
 /// - Reads mean what `domain::filter` and `domain::query` say, in the order they say.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -78,6 +82,9 @@ pub trait Store: Send + Sync {
 
     /// Every collection that holds documents, ascending.
     async fn collections(&self) -> Result<Vec<CollectionName>, StoreError>;
+
+    /// Whether the database answers and still holds what was applied. Cheap.
+    async fn check(&self) -> Result<(), StoreError>;
 
     /// Where other workers can copy this database from.
     fn address(&self) -> DatabaseAddress;

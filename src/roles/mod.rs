@@ -2,6 +2,7 @@
 
 pub mod ambient;
 pub mod apps;
+mod latest;
 pub mod orchestrator;
 pub mod passwords;
 pub mod rides;

@@ -54,6 +54,7 @@ fn progress(node: &str, number: u64) -> Progress {
         role: Role::Slave,
         epoch: Epoch(3),
         applied: Some(Offset(number)),
+        stalled: number % 2 == 1,
     }
 }
 

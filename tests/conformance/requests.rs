@@ -12,7 +12,8 @@ use rideshare::domain::request::{
     Acknowledgement, Consistency, ReadOperation, ReadShape, WriteOperation, WriteRequest,
 };
 use rideshare::ports::requests::{
-    Consumer, Correlation, Delivery, Queue, RequestReceiver, RequestSender, RequestsError, Ticket,
+    Consumer, Correlation, Delivery, Queue, Rank, RequestReceiver, RequestSender, RequestsError,
+    Ticket,
 };
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, timeout};
@@ -64,6 +65,7 @@ macro_rules! requests_suite {
                 receive_that_is_cancelled_loses_nothing,
                 queues_do_not_mix,
                 each_request_goes_to_one_of_the_competing_consumers,
+                consumers_of_a_lower_rank_get_what_those_above_have_no_room_for,
                 consumer_holds_no_more_than_its_unanswered_bound,
                 unanswered_requests_of_a_dropped_consumer_come_again,
                 answered_requests_do_not_come_again,

@@ -12,6 +12,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod bounds;
 mod node;
 mod record;
 mod world;
@@ -20,7 +21,8 @@ use std::time::{Duration, Instant};
 
 use stateright::{Checker, HasDiscoveries, Model};
 
-use crate::world::{Budget, Protocol, Safeguards};
+use crate::bounds::{Budget, Safeguards};
+use crate::world::Protocol;
 
 /// Longer than any of these may take on two slow cores.
 const LIMIT: Duration = Duration::from_secs(90);

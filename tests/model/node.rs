@@ -6,8 +6,8 @@ use rideshare::domain::ids::{Epoch, Offset, Sequence};
 use rideshare::domain::log::{Admission, History};
 use rideshare::domain::promotion::{Effect, Event, Leader, State, Worker, step};
 
+use crate::bounds::Safeguards;
 use crate::record::{Body, Name, Names, Rec, Write};
-use crate::world::Safeguards;
 
 /// What a master holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

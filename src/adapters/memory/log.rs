@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::task::coop::consume_budget;
 
 use super::{lock, size};
@@ -44,8 +44,8 @@ pub struct MemoryLog {
 struct Shared {
     settings: LogSettings,
     kept: Mutex<Kept>,
-    /// The offset that the next record gets, for those who wait.
-    next: watch::Sender<Offset>,
+    /// Wakes those who wait for a record, in the order in which they began to.
+    appended: Notify,
 }
 
 /// Records `first..first + records.len()`, each with its size.
@@ -62,7 +62,7 @@ impl Kept {
         Bounds { first: Offset(self.first), next: Offset(next) }
     }
 
-    fn push(&mut self, record: Arc<Record>, bytes: usize, settings: &LogSettings) -> Offset {
+    fn push(&mut self, record: Arc<Record>, bytes: usize, settings: &LogSettings) {
         self.records.push_back((record, bytes));
         self.bytes += bytes;
         // The newest record stays, or its own tail would miss it.
@@ -73,7 +73,6 @@ impl Kept {
             self.first += 1;
             self.bytes -= bytes;
         }
-        self.bounds().next
     }
 
     /// The next portion from an offset on; empty when there is none yet.
@@ -108,8 +107,8 @@ impl MemoryLog {
     /// A new, empty log.
     #[must_use]
     pub fn new(settings: LogSettings) -> Self {
-        let next = watch::Sender::new(Offset(0));
-        Self { shared: Arc::new(Shared { settings, kept: Mutex::default(), next }) }
+        let (kept, appended) = (Mutex::default(), Notify::new());
+        Self { shared: Arc::new(Shared { settings, kept, appended }) }
     }
 }
 
@@ -121,10 +120,8 @@ impl Log for MemoryLog {
         if bytes > self.shared.settings.max_record_bytes {
             return Err(LogError::TooLarge { bytes });
         }
-        let mut kept = lock(&self.shared.kept);
-        let next = kept.push(record, bytes, &self.shared.settings);
-        // Under the lock, so that it only ever rises.
-        self.shared.next.send_replace(next);
+        lock(&self.shared.kept).push(record, bytes, &self.shared.settings);
+        self.shared.appended.notify_waiters();
         Ok(())
     }
 
@@ -137,14 +134,12 @@ impl Log for MemoryLog {
         if from < first {
             return Err(LogError::Truncated { first });
         }
-        let next = self.shared.next.subscribe();
-        Ok(Box::new(MemoryTail { shared: Arc::clone(&self.shared), next, position: from }))
+        Ok(Box::new(MemoryTail { shared: Arc::clone(&self.shared), position: from }))
     }
 }
 
 struct MemoryTail {
     shared: Arc<Shared>,
-    next: watch::Receiver<Offset>,
     position: Offset,
 }
 
@@ -152,14 +147,16 @@ struct MemoryTail {
 impl LogTail for MemoryTail {
     async fn next(&mut self) -> Result<Vec<LogItem>, LogError> {
         consume_budget().await;
-        let position = self.position;
-        let waited = self.next.wait_for(|next| *next > position).await.map(|_| ());
-        waited.map_err(|closed| LogError::Internal(closed.into()))?;
-        let items = lock(&self.shared.kept).portion(position)?;
-        if let Some(last) = items.last() {
-            self.position = last.offset.next();
+        loop {
+            // Made before the look: an append between look and wait wakes it all the same.
+            let appended = self.shared.appended.notified();
+            let items = lock(&self.shared.kept).portion(self.position)?;
+            if let Some(last) = items.last() {
+                self.position = last.offset.next();
+                return Ok(items);
+            }
+            appended.await;
         }
-        Ok(items)
     }
 }
 

@@ -26,8 +26,8 @@ use super::{lock, size};
 use crate::domain::ids::NodeId;
 use crate::domain::message::{Reply, Request};
 use crate::ports::requests::{
-    Answers, Consumer, Correlation, Deliveries, Delivery, Queue, RequestReceiver, RequestSender,
-    RequestsError, Ticket,
+    Answers, Consumer, Correlation, Deliveries, Delivery, Queue, Rank, RequestReceiver,
+    RequestSender, RequestsError, Ticket,
 };
 
 /// Requests expire after a year at last: no sum of moments overflows.
@@ -100,11 +100,11 @@ impl Broker {
         }
     }
 
-    fn add_consumer(self: &Arc<Self>, name: &Queue, unanswered: u16) -> Consumption {
+    fn add_consumer(self: &Arc<Self>, name: &Queue, unanswered: u16, rank: Rank) -> Consumption {
         let now = Instant::now();
         let bell = Arc::new(Notify::new());
         let register = |queue: &SharedQueue| {
-            let id = lock(queue).add_consumer(unanswered, Arc::clone(&bell), now);
+            let id = lock(queue).add_consumer(unanswered, rank, Arc::clone(&bell), now);
             (Arc::clone(queue), id)
         };
         let (queue, id) = match name {
@@ -155,6 +155,7 @@ impl RequestSender for MemorySender {
             bytes: size::of_request(&request),
             request,
             expires_at: now + expires_in.min(LONGEST),
+            tried: 0,
             correlation,
             reply_to: self.reply_to.clone(),
         };
@@ -178,8 +179,13 @@ pub struct MemoryReceiver {
 
 #[async_trait]
 impl RequestReceiver for MemoryReceiver {
-    async fn consume(&self, queue: &Queue, unanswered: u16) -> Result<Consumer, RequestsError> {
-        let consumption = Arc::new(self.broker.add_consumer(queue, unanswered));
+    async fn consume_ranked(
+        &self,
+        queue: &Queue,
+        unanswered: u16,
+        rank: Rank,
+    ) -> Result<Consumer, RequestsError> {
+        let consumption = Arc::new(self.broker.add_consumer(queue, unanswered, rank));
         let deliveries = Box::new(MemoryDeliveries { consumption: Arc::clone(&consumption) });
         Ok(Consumer { deliveries, answers: Arc::new(MemoryAnswers { consumption }) })
     }

@@ -180,6 +180,11 @@ impl Store for MemoryStore {
         Ok(filled.map(|(name, _)| name.clone()).collect())
     }
 
+    /// A part of this process: it is there, and it does not forget.
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn address(&self) -> DatabaseAddress {
         self.address.clone()
     }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::document::{Document, Value};
 use super::ids::{DatabaseAddress, Epoch, NodeId, Offset, Pid};
 use super::outcome::Outcome;
-use super::request::{ReadOperation, WriteRequest};
+use super::request::{InvalidRequest, ReadOperation, WriteRequest};
 
 /// From an orchestrator to a worker.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -22,6 +22,20 @@ pub enum Request {
     Read(ReadOperation),
     /// For one worker: are you there?
     Ping,
+}
+
+impl Request {
+    /// Whether an orchestrator could have sent this. To be asked of whatever comes from a queue.
+    ///
+    /// # Errors
+    /// Names the place and what is wrong there.
+    pub fn check(&self) -> Result<(), InvalidRequest> {
+        match self {
+            Self::Write(write) => write.check(),
+            Self::Read(read) => read.check(),
+            Self::Ping => Ok(()),
+        }
+    }
 }
 
 /// From a worker to an orchestrator.
@@ -104,6 +118,9 @@ pub struct Progress {
     pub epoch: Epoch,
     /// How far it has applied the log; nothing before the first record.
     pub applied: Option<Offset>,
+    /// Its database does not answer: it can neither write nor read at the moment.
+    #[serde(default)]
+    pub stalled: bool,
 }
 
 /// What a worker tells of itself in the coordination service.
@@ -161,15 +178,25 @@ const MAX_LEVELS: usize = 128;
 /// than the bytes themselves is allocated up front.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Undecodable> {
     match bytes.split_first_chunk() {
-        Some((&HEADER, body)) => {
-            decode_body(body).map_err(|reason| Undecodable { reason, newer: false })
-        }
+        Some((&HEADER, body)) => decode_body(body)
+            .map_err(|reason| Undecodable { reason: shortened(reason), newer: false }),
         Some(([b'R', b'S', version], _)) => Err(Undecodable {
             reason: format!("encoding version {version}, this build reads {}", HEADER[2]),
             newer: *version > HEADER[2],
         }),
         _ => Err(Undecodable { reason: "not a message of this system".to_owned(), newer: false }),
     }
+}
+
+/// The longest reason, in bytes. Decoders quote what they found, which may be the whole message.
+const MAX_REASON_BYTES: usize = 256;
+
+fn shortened(mut reason: String) -> String {
+    if reason.len() > MAX_REASON_BYTES {
+        reason.truncate(reason.floor_char_boundary(MAX_REASON_BYTES));
+        reason.push('…');
+    }
+    reason
 }
 
 fn decode_body<T: DeserializeOwned>(body: &[u8]) -> Result<T, String> {

@@ -278,7 +278,13 @@ fn progress_member_and_history_come_back_as_they_were() {
     let roles = [Role::Joining, Role::Slave, Role::Promoting, Role::Master, Role::Draining];
     for (role, applied) in roles.into_iter().zip([None, Some(Offset(u64::MAX))].into_iter().cycle())
     {
-        let progress = Progress { node: node.clone(), role, epoch: Epoch(u64::MAX), applied };
+        let progress = Progress {
+            node: node.clone(),
+            role,
+            epoch: Epoch(u64::MAX),
+            applied,
+            stalled: applied.is_none(),
+        };
         assert_eq!(decode::<Progress>(&encode(&progress)), Ok(progress));
         let database = DatabaseAddress::from("mongodb://host/db");
         let pid = Pid(u32::MAX);
@@ -332,6 +338,13 @@ fn deepest_document_travels() {
     let body = RecordBody::Batch { sequence: Sequence(0), entries: vec![entry] };
     let record = Record { log_id: LogId::from("h"), epoch: Epoch(1), appended_at_ms: 0, body };
     assert_eq!(decode::<Record>(&encode(&record)), Ok(record));
+}
+
+#[test]
+fn reason_quotes_little_of_a_hostile_message() {
+    let variant = encode(&std::collections::BTreeMap::from([("é".repeat(1 << 20), 1)]));
+    let error = decode::<Request>(&variant).expect_err("no such request").to_string();
+    assert!(error.contains("éé") && error.len() < 400, "{} bytes", error.len());
 }
 
 #[test]

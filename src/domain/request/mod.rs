@@ -2,7 +2,10 @@
 //!
 //! [`native`] reads the bodies of our own interface, [`original`] those of the first RideShare.
 //! Invariant: whoever holds a [`WriteOperation`] or a [`ReadOperation`] need not check it again.
+//! Where one comes in as bytes that a stranger may have written, [`WriteRequest::check`] and
+//! [`ReadOperation::check`] uphold that.
 
+mod check;
 pub mod native;
 pub mod original;
 
@@ -173,5 +176,11 @@ impl InvalidRequest {
     /// An error at a place.
     pub fn new(place: impl Into<String>, reason: impl Into<String>) -> Self {
         Self { place: place.into(), reason: reason.into() }
+    }
+
+    /// The same error, seen from outside.
+    #[must_use]
+    fn within(self, place: &str) -> Self {
+        Self { place: format!("{place}.{}", self.place), ..self }
     }
 }

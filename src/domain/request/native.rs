@@ -6,7 +6,9 @@ use super::{
     Acknowledgement, Consistency, InvalidRequest, MAX_OPERATIONS, ReadOperation, ReadShape,
     Returning, WriteOperation,
 };
-use crate::domain::document::{CollectionName, Document, DocumentId, FieldPath, Value};
+use crate::domain::document::{
+    CollectionName, Document, DocumentId, FieldPath, InvalidReason, MAX_DOCUMENT_BYTES, Value,
+};
 use crate::domain::filter::Filter;
 use crate::domain::ids::Offset;
 use crate::domain::query::{Query, SortOrder};
@@ -19,7 +21,7 @@ pub const MAX_LIMIT: u64 = 10_000;
 /// The longest dotted path for a sort, a projection, an index or `distinct`.
 const MAX_PATH_BYTES: usize = 1_024;
 /// MongoDB sorts by 32 fields at most, and `_id` is always one of them.
-const MAX_SORT_KEYS: usize = 31;
+pub(super) const MAX_SORT_KEYS: usize = 31;
 
 type Parsed<T> = Result<T, InvalidRequest>;
 
@@ -196,7 +198,7 @@ fn insert(fields: &mut Fields, fresh_id: &mut dyn FnMut() -> DocumentId) -> Pars
     for (index, value) in values.into_iter().enumerate() {
         let place = fields.place(&format!("documents[{index}]"));
         let mut document = document(value, &place)?;
-        identify(&mut document, fresh_id);
+        identify(&mut document, &place, fresh_id)?;
         documents.push(document);
     }
     Ok(WriteOperation::Insert { collection, documents })
@@ -403,10 +405,22 @@ fn document(value: Value, place: &str) -> Parsed<Document> {
     Ok(document)
 }
 
-/// Puts `_id` first, as MongoDB stores it, so that the document equals itself in every store.
-pub(super) fn identify(document: &mut Document, fresh_id: &mut dyn FnMut() -> DocumentId) {
-    let id = document.id().unwrap_or_else(fresh_id);
-    document.set_id(id);
+/// Puts `_id` first, as MongoDB stores it, so that the document equals itself in every store. A
+/// drawn one counts for the size of the document too.
+pub(super) fn identify(
+    document: &mut Document,
+    place: &str,
+    fresh_id: &mut dyn FnMut() -> DocumentId,
+) -> Parsed<()> {
+    let own = document.id();
+    let is_fresh = own.is_none();
+    document.set_id(own.unwrap_or_else(fresh_id));
+    match document.encoded_size() {
+        size if is_fresh && size > MAX_DOCUMENT_BYTES => {
+            Err(InvalidRequest::new(place, InvalidReason::TooLarge { size }.to_string()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Reads a collection name that stands at `place`.

@@ -176,7 +176,7 @@ fn inserted(fields: &Document, fresh_id: &mut dyn FnMut() -> DocumentId) -> Pars
         document.insert(column.to_owned(), stored_column(column, value.clone(), &place)?);
     }
     document.validate().map_err(|error| InvalidRequest::new("insert", error.to_string()))?;
-    native::identify(&mut document, fresh_id);
+    native::identify(&mut document, "insert", fresh_id)?;
     Ok(document)
 }
 

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 use tracing::{error, info, warn};
 
 use super::autoscaler::Autoscaler;
 use super::failover::Failover;
-use super::gateway::Gateway;
+use super::gateway::{Echo, Gateway};
 use super::infancy::Infancy;
 use super::journal::{Cause, Journal, Kind};
 use super::roster::{Office, Roster, Signs};
@@ -28,6 +27,7 @@ use crate::domain::supervision::{
 };
 use crate::ports::containers::{Container, ContainerState, StartAs};
 use crate::ports::coordination::{CoordinationView, LeaderRecord, OrchestratorStatus, ScaleRecord};
+use crate::roles::latest;
 
 /// The pause between two looks when all is well.
 const CALM: Duration = Duration::from_millis(250);
@@ -42,6 +42,8 @@ const FRESH: Duration = Duration::from_secs(2);
 /// No worker is started again sooner than this after the last time; doubled up to the most.
 const RESTART_PAUSE: Duration = Duration::from_millis(250);
 const MOST_RESTART_PAUSE: Duration = Duration::from_secs(10);
+/// The pause after work on the containers that failed.
+const HOUSEKEEPING_PAUSE: Duration = Duration::from_millis(500);
 /// New workers that may be started within a while, beyond the most that there may be.
 const STARTS: u32 = 24;
 /// The while.
@@ -50,8 +52,8 @@ const STARTS_PERIOD: Duration = Duration::from_secs(30);
 pub(super) struct Controller {
     parts: Parts,
     settings: Settings,
-    signs: watch::Receiver<Signs>,
-    office: watch::Receiver<Office>,
+    signs: latest::Receiver<Signs>,
+    office: latest::Receiver<Office>,
     gateway: Gateway,
     journal: Journal,
     vigil: Vigil,
@@ -64,8 +66,10 @@ pub(super) struct Controller {
     /// When each worker was last started again, and the pause that was due then.
     restarts: HashMap<NodeId, (Instant, Duration)>,
     starts: Vec<Instant>,
-    /// Slow work on the containers; one round at a time.
-    housekeeping: JoinSet<()>,
+    /// Slow work on the containers; one round at a time. Says whether all of it was done.
+    housekeeping: JoinSet<bool>,
+    /// The next round is not to begin before this.
+    housekeeping_due: Instant,
     told_reads: Option<(u64, Instant)>,
 }
 
@@ -94,6 +98,7 @@ impl Controller {
             restarts: HashMap::new(),
             starts: Vec::new(),
             housekeeping: JoinSet::new(),
+            housekeeping_due: now,
             told_reads: None,
         }
     }
@@ -107,10 +112,10 @@ impl Controller {
             let pause = self.look_around().await;
             let change = async {
                 tokio::select! {
+                    biased;
                     changed = containers.changed() => changed.is_ok(),
                     changed = coordination.changed() => changed.is_ok(),
                     changed = office.changed() => changed.is_ok(),
-                    Some(_) = self.housekeeping.join_next() => true,
                 }
             };
             // A port that is gone for good would wake this loop without end.
@@ -202,7 +207,7 @@ impl Controller {
             .iter()
             .find(|worker| leader.is_some_and(|leader| leader.master == worker.node));
         let in_office = observed.master_in_office().is_some();
-        let named = leader.map(|leader| (&leader.master, leader.epoch));
+        let named = named(view);
         let is_alive = leads.is_some_and(|worker| worker.pid().is_some() && !worker.suspected);
         if let Some(office) = self.failover.look(named, is_alive, in_office, now) {
             metrics::histogram!("rideshare_orchestrator_vacancy_seconds")
@@ -245,6 +250,7 @@ impl Controller {
             }
         }
         self.question(&mut workers, &silent, view).await;
+        self.try_carrier(&workers).await;
         let leader = view.leader.as_ref().map(|leader| ObservedLeader {
             epoch: leader.value.epoch,
             master: leader.value.master.clone(),
@@ -284,7 +290,7 @@ impl Controller {
             epoch: told.map_or(Epoch(0), |(_, epoch)| epoch),
             suspected: false,
             draining: role == Some(Role::Draining) || self.draining.contains(node),
-            passed_over: self.failover.is_passed_over(node),
+            passed_over: self.failover.is_passed_over(node, named(view)),
             backing_off: self.infancy.is_waiting(node, now)
                 || waits.is_some_and(|(at, pause)| now.duration_since(*at) < *pause),
         }
@@ -309,20 +315,40 @@ impl Controller {
     }
 
     /// The second observer: whoever is silent is suspected if its session is gone too, or if it
-    /// does not answer.
+    /// does not answer. Nobody is while the carrier itself does not take a ping: then the silence
+    /// may be this orchestrator's own.
     async fn question(
-        &self,
+        &mut self,
         workers: &mut [ObservedWorker],
         silent: &[usize],
         view: &CoordinationView,
     ) {
+        let gateway = &self.gateway;
         let pings = silent.iter().map(|index| {
             let node = workers[*index].node.clone();
-            async move { (*index, self.gateway.ping(node, PING_LIMIT).await) }
+            async move { (*index, gateway.ping(node, PING_LIMIT).await) }
         });
-        for (index, answered) in join_all(pings).await {
+        let echoes = join_all(pings).await;
+        if !echoes.is_empty() {
+            self.vigil.note_ping(echoes.iter().all(|(_, echo)| *echo != Echo::Unasked));
+        }
+        for (index, echo) in echoes {
             let gone = !view.members.contains_key(&workers[index].node);
-            workers[index].suspected = gone || !answered;
+            workers[index].suspected = match echo {
+                Echo::Answered => gone,
+                Echo::Unanswered => true,
+                Echo::Unasked => false,
+            };
+        }
+    }
+
+    /// Once a ping was not taken, tries every round if one is.
+    async fn try_carrier(&mut self, workers: &[ObservedWorker]) {
+        if self.vigil.is_doubtful()
+            && let Some(worker) = workers.first()
+        {
+            let echo = self.gateway.ping(worker.node.clone(), PING_LIMIT).await;
+            self.vigil.note_ping(echo != Echo::Unasked);
         }
     }
 
@@ -336,7 +362,12 @@ impl Controller {
                 other => slow.push(other),
             }
         }
-        if !slow.is_empty() && self.housekeeping.is_empty() {
+        while let Some(round) = self.housekeeping.try_join_next() {
+            if !matches!(round, Ok(true)) {
+                self.housekeeping_due = now + HOUSEKEEPING_PAUSE;
+            }
+        }
+        if !slow.is_empty() && self.housekeeping.is_empty() && now >= self.housekeeping_due {
             self.keep_house(slow, now);
         }
     }
@@ -383,9 +414,12 @@ impl Controller {
         }
     }
 
-    /// Carries out what may take long beside the loop: an election must never wait for it.
+    /// Carries out what may take long beside the loop: an election must never wait for it. The dead
+    /// are removed last: whoever takes their place is waited for, and a runtime does one thing at
+    /// the cost of another.
     fn keep_house(&mut self, actions: Vec<Action>, now: Instant) {
         self.starts.retain(|at| now.duration_since(*at) < STARTS_PERIOD);
+        let (mut first, mut last) = (Vec::new(), Vec::new());
         for action in actions {
             let starts = matches!(action, Action::StartSlave | Action::StartFounder);
             let most = (STARTS + self.settings.scaling.max_slaves) as usize;
@@ -399,13 +433,28 @@ impl Controller {
             if let Action::Drain(node) = &action {
                 self.draining.insert(node.clone());
             }
-            let (parts, journal) = (self.parts.clone(), self.journal.clone());
-            self.housekeeping.spawn(async move { carry_out(action, &parts, &journal).await });
+            let group = if matches!(action, Action::Remove(_)) { &mut last } else { &mut first };
+            group.push(action);
         }
+        let (parts, journal) = (self.parts.clone(), self.journal.clone());
+        self.housekeeping.spawn(async move {
+            let mut all_done = true;
+            for group in [first, last] {
+                let all = group.into_iter().map(|action| carry_out(action, &parts, &journal));
+                all_done &= join_all(all).await.into_iter().all(|done| done);
+            }
+            all_done
+        });
     }
 }
 
-async fn carry_out(action: Action, parts: &Parts, journal: &Journal) {
+/// Who is named leader, and for which epoch.
+fn named(view: &CoordinationView) -> Option<(&NodeId, Epoch)> {
+    view.leader.as_ref().map(|leader| (&leader.value.master, leader.value.epoch))
+}
+
+/// Whether it was done.
+async fn carry_out(action: Action, parts: &Parts, journal: &Journal) -> bool {
     let containers = Arc::clone(&parts.containers);
     let new_node = || {
         let unique = parts.ambient.unique();
@@ -430,12 +479,16 @@ async fn carry_out(action: Action, parts: &Parts, journal: &Journal) {
             let removed = containers.remove(&node).await;
             (Kind::Removed, node, Cause::Exited, removed)
         }
-        Action::Fence(_) | Action::Elect { .. } | Action::Restart(_) => return,
+        Action::Fence(_) | Action::Elect { .. } | Action::Restart(_) => return true,
     };
     match result {
-        Ok(()) => journal.note(kind, Some(&node), cause),
+        Ok(()) => {
+            journal.note(kind, Some(&node), cause);
+            true
+        }
         Err(error) => {
             error!(worker = %node, ?kind, error = %anyhow::Error::new(error), "housekeeping failed");
+            false
         }
     }
 }

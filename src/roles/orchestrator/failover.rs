@@ -1,6 +1,6 @@
 //! Keeps time while there is no master: how long that lasts, and who had its chance.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -14,8 +14,8 @@ pub(super) struct Failover {
     vacant_since: Option<Instant>,
     /// Who is named, and since when without being in office.
     hopeful: Option<(NodeId, Epoch, Instant)>,
-    /// Who did not make it, until somebody does or it is named again.
-    passed_over: HashSet<NodeId>,
+    /// Who did not make it, and in which epoch, until somebody does or it is named again.
+    passed_over: HashMap<NodeId, Epoch>,
     in_office: Option<(NodeId, Epoch)>,
 }
 
@@ -34,14 +34,16 @@ impl Failover {
             limit,
             vacant_since: None,
             hopeful: None,
-            passed_over: HashSet::new(),
+            passed_over: HashMap::new(),
             in_office: None,
         }
     }
 
-    /// Who is passed over at the moment.
-    pub(super) fn is_passed_over(&self, node: &NodeId) -> bool {
-        self.passed_over.contains(node)
+    /// Whether a worker is passed over while this one is named leader.
+    pub(super) fn is_passed_over(&self, node: &NodeId, named: Option<(&NodeId, Epoch)>) -> bool {
+        self.passed_over.get(node).is_some_and(|failed| {
+            named.is_none_or(|(leader, epoch)| leader != node || epoch <= *failed)
+        })
     }
 
     /// Takes in who is named leader, and whether that worker can be in office by now.
@@ -63,7 +65,7 @@ impl Failover {
         match &self.hopeful {
             Some((hopeful, for_epoch, since)) if hopeful == node && *for_epoch == epoch => {
                 if now.duration_since(*since) >= self.limit {
-                    self.passed_over.insert(node.clone());
+                    self.passed_over.insert(node.clone(), epoch);
                 }
             }
             _ => {
@@ -102,20 +104,23 @@ mod tests {
     fn hopeful_that_takes_too_long_is_passed_over_until_it_is_named_again() {
         let start = Instant::now();
         let mut failover = Failover::new(LIMIT);
-        let n1 = node("n1");
-        failover.look(Some((&n1, Epoch(2))), true, false, start);
-        failover.look(Some((&n1, Epoch(2))), true, false, start + LIMIT / 2);
-        assert!(!failover.is_passed_over(&n1));
-        failover.look(Some((&n1, Epoch(2))), true, false, start + LIMIT);
-        assert!(failover.is_passed_over(&n1));
-        let n2 = node("n2");
-        failover.look(Some((&n2, Epoch(3))), true, false, start + LIMIT * 2);
-        failover.look(Some((&n2, Epoch(3))), true, false, start + LIMIT * 3);
-        assert!(failover.is_passed_over(&n1) && failover.is_passed_over(&n2));
-        failover.look(Some((&n1, Epoch(4))), true, false, start + LIMIT * 3);
-        assert!(!failover.is_passed_over(&n1));
-        failover.look(Some((&n1, Epoch(4))), true, true, start + LIMIT * 3);
-        assert!(!failover.is_passed_over(&n2));
+        let (n1, n2) = (node("n1"), node("n2"));
+        let (first, second, third) = (Epoch(2), Epoch(3), Epoch(4));
+        failover.look(Some((&n1, first)), true, false, start);
+        failover.look(Some((&n1, first)), true, false, start + LIMIT / 2);
+        assert!(!failover.is_passed_over(&n1, Some((&n1, first))));
+        failover.look(Some((&n1, first)), true, false, start + LIMIT);
+        assert!(failover.is_passed_over(&n1, Some((&n1, first))));
+        failover.look(Some((&n2, second)), true, false, start + LIMIT * 2);
+        failover.look(Some((&n2, second)), true, false, start + LIMIT * 3);
+        let named = Some((&n2, second));
+        assert!(failover.is_passed_over(&n1, named) && failover.is_passed_over(&n2, named));
+        let named = Some((&n1, third));
+        assert!(!failover.is_passed_over(&n1, named), "before the next look, too");
+        failover.look(named, true, false, start + LIMIT * 3);
+        assert!(!failover.is_passed_over(&n1, named));
+        failover.look(named, true, true, start + LIMIT * 3);
+        assert!(!failover.is_passed_over(&n2, named));
     }
 
     #[test]

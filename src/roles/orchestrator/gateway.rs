@@ -9,12 +9,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, oneshot, watch};
+use tokio::sync::{Semaphore, oneshot};
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::debug;
 
+use super::Parts;
 use super::roster::{Office, Roster, Signs};
-use super::{Parts, View};
 use crate::domain::ids::{NodeId, Offset, RequestId};
 use crate::domain::message::{ReadResult, Reply, Request};
 use crate::domain::outcome::{Outcome, Refusal};
@@ -23,9 +23,14 @@ use crate::domain::request::{
 };
 use crate::ports::requests::{Correlation, Queue, RequestSender, RequestsError};
 use crate::roles::ambient::Ambient;
+use crate::roles::latest;
 
 /// A write that nobody has answered for this long is sent again; then after twice that, and so on.
 const RESEND_WRITE: Duration = Duration::from_secs(3);
+/// The same from the moment that another master takes office. It says so a little before it can
+/// be handed anything, and the one before it, if it only stands still, may be handed what comes
+/// in between.
+const RESEND_IN_OFFICE: Duration = Duration::from_millis(500);
 /// The same for a read.
 const RESEND_READ: Duration = Duration::from_millis(300);
 /// The same for a read that waits for its offset.
@@ -97,8 +102,8 @@ pub enum GatewayError {
 #[derive(Clone)]
 pub struct Gateway {
     shared: Arc<Shared>,
-    signs: View<Signs>,
-    office: View<Office>,
+    signs: latest::Receiver<Signs>,
+    office: latest::Receiver<Office>,
 }
 
 struct Shared {
@@ -129,6 +134,17 @@ struct Resend {
     after: Duration,
     /// Also when another master takes office.
     with_office: bool,
+}
+
+/// What became of a ping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Echo {
+    /// The worker is there.
+    Answered,
+    /// The carrier took the ping, and nothing came back.
+    Unanswered,
+    /// The carrier did not take it, which says nothing of the worker.
+    Unasked,
 }
 
 /// Why a call ended without a reply.
@@ -251,33 +267,34 @@ impl Gateway {
     }
 
     /// Whether this worker answers within the time.
-    pub(super) async fn ping(&self, node: NodeId, within: Duration) -> bool {
+    pub(super) async fn ping(&self, node: NodeId, within: Duration) -> Echo {
         let deadline = Instant::now() + within;
-        let resend = Resend { after: within, with_office: false };
-        let reply = self.call(&Queue::Node(node), Request::Ping, deadline, resend).await;
-        matches!(reply, Ok(Reply::Pong))
+        let (queue, ping) = (Queue::Node(node), Arc::new(Request::Ping));
+        let mut call = self.open();
+        let sending = self.send(&queue, &call, &ping, deadline, 0);
+        if !matches!(timeout_at(deadline, sending).await, Ok(Ok(()))) {
+            return Echo::Unasked;
+        }
+        match timeout_at(deadline, &mut call.reply).await {
+            Ok(Ok(_)) => Echo::Answered,
+            _ => Echo::Unanswered,
+        }
     }
 
     /// An offset that the log has reached for sure. Waits for the first sign of life.
     async fn heard(&self, deadline: Instant) -> Result<Offset, GatewayError> {
         let mut signs = self.signs.clone();
-        if let Some(furthest) = signs.borrow().furthest {
-            return Ok(furthest);
-        }
-        let heard = timeout_at(deadline, signs.wait_for(|signs| signs.furthest.is_some())).await;
-        match heard {
-            Ok(Ok(signs)) => Ok(signs.furthest.unwrap_or_default()),
-            _ => Err(GatewayError::NotSent),
-        }
+        let heard = timeout_at(deadline, signs.until(|signs| signs.furthest)).await;
+        heard.ok().and_then(Result::ok).ok_or(GatewayError::NotSent)
     }
 
     /// Waits until any worker has applied this offset. Until then no worker could answer, and
     /// asking would only fill the queues.
     async fn reached(&self, offset: Offset, deadline: Instant) -> Result<(), GatewayError> {
         let mut signs = self.signs.clone();
-        let reached = signs.wait_for(|signs| signs.furthest >= Some(offset));
+        let reached = signs.until(|signs| (signs.furthest >= Some(offset)).then_some(()));
         match timeout_at(deadline, reached).await {
-            Ok(Ok(_)) => Ok(()),
+            Ok(Ok(())) => Ok(()),
             _ => Err(GatewayError::ReadTimedOut),
         }
     }
@@ -289,8 +306,8 @@ impl Gateway {
         deadline: Instant,
     ) -> Result<(), GatewayError> {
         let mut signs = self.signs.clone();
-        let reached = signs.wait_for(|signs| signs.replicas_at(offset) >= count);
-        if matches!(timeout_at(deadline, reached).await, Ok(Ok(_))) {
+        let reached = signs.until(|signs| (signs.replicas_at(offset) >= count).then_some(()));
+        if matches!(timeout_at(deadline, reached).await, Ok(Ok(()))) {
             return Ok(());
         }
         let reached = self.signs.borrow().replicas_at(offset);
@@ -309,9 +326,17 @@ impl Gateway {
         let mut office = self.office.clone();
         let known = office.borrow_and_update().clone();
         let (mut known, mut sent, mut pause) = (known, false, resend.after);
+        let mut times = 0_u32;
         loop {
-            match self.send(queue, &call, &request, deadline).await {
-                Ok(()) => sent = true,
+            if sent && *queue == Queue::Read && self.signs.borrow().miss_a_slave() {
+                // It may be handed this one too, again and again. The master can answer any read.
+                let _ = self.send(&Queue::Write, &call, &request, deadline, 0).await;
+            }
+            match self.send(queue, &call, &request, deadline, times).await {
+                Ok(()) => {
+                    sent = true;
+                    times += 1;
+                }
                 Err(RequestsError::TooLarge { bytes }) => return Err(CallError::TooLarge(bytes)),
                 Err(RequestsError::Full) if !sent => return Err(CallError::Overloaded),
                 Err(error) => {
@@ -334,7 +359,9 @@ impl Gateway {
                 reply = &mut call.reply => {
                     return reply.map_err(|_| CallError::TimedOut { sent });
                 }
-                () = other_office(&mut office, &mut known), if resend.with_office => {}
+                () = other_office(&mut office, &mut known), if resend.with_office => {
+                    pause = RESEND_IN_OFFICE;
+                }
                 () = tokio::time::sleep_until(again) => if again == deadline {
                     return Err(CallError::TimedOut { sent });
                 },
@@ -348,9 +375,11 @@ impl Gateway {
         call: &Call,
         request: &Arc<Request>,
         deadline: Instant,
+        times: u32,
     ) -> Result<(), RequestsError> {
         let left = deadline.saturating_duration_since(Instant::now());
-        self.shared.requests.send(queue, call.correlation, Arc::clone(request), left).await
+        let request = Arc::clone(request);
+        self.shared.requests.send_again(queue, call.correlation, request, left, times).await
     }
 
     fn open(&self) -> Call {
@@ -374,9 +403,9 @@ impl From<CallError> for GatewayError {
 }
 
 /// Waits until another master is in office than the one known.
-async fn other_office(office: &mut watch::Receiver<Office>, known: &mut Office) {
-    let changed = office.wait_for(|office| office != known).await;
-    match changed.map(|office| office.clone()) {
+async fn other_office(office: &mut latest::Receiver<Office>, known: &mut Office) {
+    let changed = office.until(|office| (office != known).then(|| office.clone()));
+    match changed.await {
         Ok(newer) => *known = newer,
         Err(_) => std::future::pending().await,
     }

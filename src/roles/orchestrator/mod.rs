@@ -18,7 +18,6 @@ mod vigil;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
@@ -208,6 +207,7 @@ impl Orchestrator {
         tasks.spawn(self.roster.listen().instrument(task("roster")));
         tasks.spawn(self.controller.run().instrument(task("controller")));
         let ended = tokio::select! {
+            biased;
             () = shutdown.cancelled() => Ok(()),
             _ = tasks.join_next() => Err(PartEnded),
         };
@@ -217,6 +217,3 @@ impl Orchestrator {
         ended
     }
 }
-
-/// A watch whose value is looked at, not waited for.
-type View<T> = watch::Receiver<T>;

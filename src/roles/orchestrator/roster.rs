@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
-use tokio::sync::{broadcast, watch};
+use tokio::sync::broadcast;
 use tokio::time::Instant;
 
 use crate::domain::ids::{Epoch, NodeId, Offset};
 use crate::domain::message::{Progress, Role};
+use crate::roles::latest;
 
 /// A worker that has said nothing for this long is forgotten.
-const FORGET_AFTER: std::time::Duration = std::time::Duration::from_secs(60);
+const FORGET_AFTER: Duration = Duration::from_secs(60);
+/// A slave that has said nothing for this long, twice what is between two signs, may stand still.
+const STILL_AFTER: Duration = Duration::from_secs(1);
 
 /// The last sign of life of one worker.
 #[derive(Clone, Debug)]
@@ -39,6 +43,14 @@ impl Signs {
         self.workers.values().filter(has_applied).count()
     }
 
+    /// Whether any slave may stand still, and requests that it was handed with it.
+    pub(super) fn miss_a_slave(&self) -> bool {
+        let is_still = |sign: &Sign| {
+            sign.progress.role == Role::Slave && sign.heard_at.elapsed() >= STILL_AFTER
+        };
+        self.workers.values().any(is_still)
+    }
+
     fn take(&mut self, progress: Progress) {
         let heard_at = Instant::now();
         self.furthest = self.furthest.max(progress.applied);
@@ -51,21 +63,25 @@ impl Signs {
 /// Listens to the progress feed.
 pub(super) struct Roster {
     feed: broadcast::Receiver<Progress>,
-    signs: watch::Sender<Signs>,
+    signs: latest::Sender<Signs>,
     /// Apart from the signs, since all who wait for an answer watch it, and it changes rarely.
-    office: watch::Sender<Office>,
+    office: latest::Sender<Office>,
 }
 
 impl Roster {
     pub(super) fn new(feed: broadcast::Receiver<Progress>) -> Self {
-        Self { feed, signs: watch::Sender::new(Signs::default()), office: watch::Sender::new(None) }
+        Self {
+            feed,
+            signs: latest::Sender::new(Signs::default()),
+            office: latest::Sender::new(None),
+        }
     }
 
-    pub(super) fn view(&self) -> watch::Receiver<Signs> {
+    pub(super) fn view(&self) -> latest::Receiver<Signs> {
         self.signs.subscribe()
     }
 
-    pub(super) fn office(&self) -> watch::Receiver<Office> {
+    pub(super) fn office(&self) -> latest::Receiver<Office> {
         self.office.subscribe()
     }
 
@@ -90,6 +106,6 @@ impl Roster {
                 newer
             });
         }
-        self.signs.send_modify(|signs| signs.take(progress));
+        self.signs.modify(|signs| signs.take(progress));
     }
 }

@@ -1,6 +1,7 @@
 //! Puts together what containers, coordination and signs of life say of each worker.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::watch;
@@ -12,6 +13,10 @@ use crate::domain::message::Role;
 use crate::ports::containers::{Container, ContainerState};
 use crate::ports::coordination::CoordinationView;
 use crate::roles::ambient::Ambient;
+use crate::roles::latest;
+
+/// A worker that has said nothing for this long may not be able to do anything either.
+const SILENCE: Duration = Duration::from_secs(2);
 
 /// Whether a worker lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -51,12 +56,12 @@ pub struct WorkerStatus {
 pub(super) struct Observer {
     containers: watch::Receiver<Vec<Container>>,
     coordination: watch::Receiver<CoordinationView>,
-    signs: watch::Receiver<Signs>,
+    signs: latest::Receiver<Signs>,
     ambient: Ambient,
 }
 
 impl Observer {
-    pub(super) fn new(parts: &Parts, signs: watch::Receiver<Signs>) -> Self {
+    pub(super) fn new(parts: &Parts, signs: latest::Receiver<Signs>) -> Self {
         Self {
             containers: parts.containers.watch(),
             coordination: parts.coordination.view(),
@@ -146,6 +151,7 @@ impl Observer {
             (self.containers.clone(), self.coordination.clone(), self.signs.clone());
         while !self.unready().is_empty() {
             tokio::select! {
+                biased;
                 _ = containers.changed() => {}
                 _ = coordination.changed() => {}
                 _ = signs.changed() => {}
@@ -154,13 +160,36 @@ impl Observer {
     }
 
     pub(super) fn unready(&self) -> Vec<&'static str> {
+        let signs = self.signs.borrow().clone();
         let mut reasons = Vec::new();
-        if self.master().is_none() {
-            reasons.push("no master is in office");
+        match self.master().map(|master| condition(signs.workers.get(&master))) {
+            None => reasons.push("no master is in office"),
+            Some(Condition::Silent) => reasons.push("nothing is heard of the master"),
+            Some(Condition::Stalled) => reasons.push("the master's database does not answer"),
+            Some(Condition::Sound) => {}
         }
-        if self.slaves().is_empty() {
+        let serves = |slave: &NodeId| condition(signs.workers.get(slave)) == Condition::Sound;
+        if !self.slaves().iter().any(serves) {
             reasons.push("no slave serves reads");
         }
         reasons
+    }
+}
+
+/// Whether a worker can work, by its own word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Condition {
+    Sound,
+    Silent,
+    Stalled,
+}
+
+fn condition(sign: Option<&Sign>) -> Condition {
+    match sign {
+        Some(sign) if sign.heard_at.elapsed() <= SILENCE && sign.progress.stalled => {
+            Condition::Stalled
+        }
+        Some(sign) if sign.heard_at.elapsed() <= SILENCE => Condition::Sound,
+        _ => Condition::Silent,
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -13,11 +13,13 @@ use super::leadership;
 use super::reader::{self, Reader};
 use super::replica::{Position, Replica};
 use super::sequencer::{self, Sequencer};
+use super::vitals;
 use super::{Parts, Settings, WorkerError};
 use crate::domain::ids::Epoch;
 use crate::domain::message::{Reply, Role};
 use crate::domain::promotion::{Effect, Event, State, Worker, step};
 use crate::ports::requests::Queue;
+use crate::roles::latest;
 
 /// What is not finished within this is given back unfinished.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
@@ -31,8 +33,8 @@ pub(super) struct Driver {
     parts: Parts,
     settings: Settings,
     worker: Worker,
-    role: watch::Sender<Role>,
-    position: watch::Receiver<Position>,
+    role: latest::Sender<Role>,
+    position: latest::Receiver<Position>,
     events: mpsc::Sender<Event>,
     inbox: mpsc::Receiver<Event>,
     sequencer: mpsc::Sender<sequencer::Order>,
@@ -46,10 +48,13 @@ pub(super) struct Driver {
 impl Driver {
     pub(super) fn new(parts: Parts, settings: Settings) -> Self {
         let (events, inbox) = mpsc::channel(CHANNEL);
-        let (role, role_watch) = watch::channel(Role::Joining);
-        let (position_sender, position) = watch::channel(Position::default());
+        let (role, role_watch) = latest::channel(Role::Joining);
+        let (position_sender, position) = latest::channel(Position::default());
         let (sequencer, sequencer_orders) = mpsc::channel(CHANNEL);
         let (reader, reader_orders) = mpsc::channel(CHANNEL);
+        let (stalled_sender, stalled) = latest::channel(false);
+        let (p, patience) = (parts.clone(), settings.store_patience);
+        let watch_database = vitals::watch_database(p, patience, stalled_sender, sequencer.clone());
         let mut driver = Self {
             worker: Worker::new(settings.node.clone(), settings.founder, Epoch(0)),
             parts: parts.clone(),
@@ -70,13 +75,14 @@ impl Driver {
         let (p, s) = (parts.clone(), settings.clone());
         let reader = Reader::new(p, s, position.clone(), reader_orders);
         let (p, s) = (parts.clone(), settings.clone());
-        let beat = heartbeat::beat(p, s, role_watch.clone(), position.clone());
+        let beat = heartbeat::beat(p, s, role_watch.clone(), position.clone(), stalled);
         let (p, s) = (parts.clone(), settings.clone());
         let enter = heartbeat::enter(p, s, role_watch, position);
         driver.spawn("sequencer", sequencer.run());
         driver.spawn("reader", endless(reader.run()));
         driver.spawn("heartbeat", endless(beat));
         driver.spawn("entry", endless(enter));
+        driver.spawn("database watch", watch_database);
         driver.spawn("leader watch", endless(watch_leader(parts.clone(), events)));
         driver.spawn("pong", endless(answer_pings(parts, settings)));
         driver
@@ -141,7 +147,7 @@ impl Driver {
     async fn carry_out(&mut self, effect: Effect) -> bool {
         match effect {
             Effect::Announce(role) => {
-                self.role.send_replace(role);
+                self.role.send(role);
             }
             Effect::ServeReads => self.order_reader(reader::Order::Serve).await,
             Effect::StopReads => {

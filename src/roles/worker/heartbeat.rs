@@ -5,13 +5,13 @@
 
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until, timeout};
 use tracing::debug;
 
 use super::replica::Position;
 use super::{Parts, Settings};
 use crate::domain::message::{Member, Progress, Role};
+use crate::roles::latest::{self, Closed};
 
 /// No two messages follow each other faster.
 const LEAST_GAP: Duration = Duration::from_millis(4);
@@ -22,12 +22,13 @@ const ENTRY_GAP: Duration = Duration::from_secs(2);
 /// A failed entry is tried again after this.
 const ENTRY_RETRY: Duration = Duration::from_millis(200);
 
-/// Sends progress until dropped.
+/// Sends progress until the worker is gone.
 pub(super) async fn beat(
     parts: Parts,
     settings: Settings,
-    mut role: watch::Receiver<Role>,
-    mut position: watch::Receiver<Position>,
+    mut role: latest::Receiver<Role>,
+    mut position: latest::Receiver<Position>,
+    mut stalled: latest::Receiver<bool>,
 ) {
     loop {
         let at = position.borrow_and_update().clone();
@@ -36,25 +37,33 @@ pub(super) async fn beat(
             role: *role.borrow_and_update(),
             epoch: at.epoch,
             applied: at.applied,
+            stalled: *stalled.borrow_and_update(),
         };
         if let Err(error) = parts.progress.publish(&progress).await {
             debug!(error = %anyhow::Error::new(error), "progress not sent");
         }
         let next = Instant::now() + LEAST_GAP;
         let moved = async {
-            tokio::select! { _ = role.changed() => {}, _ = position.changed() => {} }
+            tokio::select! {
+                biased;
+                changed = role.changed() => changed,
+                changed = position.changed() => changed,
+                Ok(()) = stalled.changed() => Ok(()),
+            }
         };
-        let _ = timeout(BEAT, moved).await;
+        if timeout(BEAT, moved).await == Ok(Err(Closed)) {
+            return;
+        }
         sleep_until(next).await;
     }
 }
 
-/// Keeps the entry in the coordination service until dropped.
+/// Keeps the entry in the coordination service until the worker is gone.
 pub(super) async fn enter(
     parts: Parts,
     settings: Settings,
-    mut role: watch::Receiver<Role>,
-    position: watch::Receiver<Position>,
+    mut role: latest::Receiver<Role>,
+    position: latest::Receiver<Position>,
 ) {
     let mut entered: Option<Member> = None;
     loop {
@@ -78,6 +87,8 @@ pub(super) async fn enter(
                 }
             }
         }
-        let _ = timeout(pause, role.changed()).await;
+        if timeout(pause, role.changed()).await == Ok(Err(Closed)) {
+            return;
+        }
     }
 }

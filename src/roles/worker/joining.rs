@@ -108,8 +108,10 @@ async fn attempt(
         }
         _ => (stored, bounds.next),
     };
-    // After a mere loss of the log the window is as good as ever; after a start it is empty.
-    let resumes = *replica.history() == history && history.applied.is_some();
+    // After a mere loss of the log the window is as good as ever, unless the log was lost while it
+    // was still being fed; after a start it is empty.
+    let is_fed = history.applied.is_some() && replica.read_up_to() >= history.next_offset();
+    let resumes = *replica.history() == history && is_fed;
     let from = if resumes {
         history.next_offset()
     } else {

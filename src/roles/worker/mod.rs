@@ -2,15 +2,20 @@
 //!
 //! `driver` feeds the pure state machine of `domain::promotion` and executes its effects;
 //! `sequencer` owns the replica, tails the log and, while master, sequences the writes;
-//! `reader` answers reads; `heartbeat` tells the others how far this worker is.
+//! `reader` answers reads; `heartbeat` tells the others how far this worker is, and `vitals` looks
+//! after its database.
 
 mod driver;
+mod fetch;
 mod heartbeat;
 mod joining;
 mod leadership;
 mod reader;
 mod replica;
 mod sequencer;
+mod strong_reads;
+mod suspects;
+mod vitals;
 
 use std::sync::Arc;
 use std::time::Duration;

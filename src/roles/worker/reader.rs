@@ -4,17 +4,18 @@ use std::sync::Arc;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use tokio::sync::{broadcast, mpsc, oneshot, watch};
+use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio::time::{sleep, timeout, timeout_at};
 use tracing::{debug, info, warn};
 
-use super::replica::Position;
+use super::replica::{Position, still_holds};
 use super::{Parts, Settings};
 use crate::domain::ids::Offset;
 use crate::domain::message::{Progress, ReadResult, Reply, Request, Role};
 use crate::domain::request::{Consistency, ReadOperation, ReadShape};
 use crate::ports::requests::{Consumer, Delivery, Queue};
 use crate::ports::store::{Store, StoreError};
+use crate::roles::latest;
 
 /// The most that one answer may hold, in bytes of documents.
 const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
@@ -36,7 +37,7 @@ pub(super) enum Order {
 pub(super) struct Reader {
     parts: Parts,
     settings: Settings,
-    position: watch::Receiver<Position>,
+    position: latest::Receiver<Position>,
     orders: mpsc::Receiver<Order>,
     lag: Lag,
 }
@@ -53,7 +54,7 @@ impl Reader {
     pub(super) fn new(
         parts: Parts,
         settings: Settings,
-        position: watch::Receiver<Position>,
+        position: latest::Receiver<Position>,
         orders: mpsc::Receiver<Order>,
     ) -> Self {
         let lag = Lag { feed: parts.progress.subscribe(), master: None, most: settings.max_lag };
@@ -107,7 +108,7 @@ impl Reader {
     async fn serve_from(&mut self, mut consumer: Consumer) -> End {
         let mut held = FuturesUnordered::new();
         // Dropped when serving ends: whoever still waits for its offset goes back to the queue.
-        let (serving, served) = watch::channel(());
+        let (serving, served) = latest::channel(());
         let end = loop {
             tokio::select! {
                 biased;
@@ -142,7 +143,7 @@ impl Reader {
         &self,
         delivery: Delivery,
         consumer: &Consumer,
-        mut served: watch::Receiver<()>,
+        mut served: latest::Receiver<()>,
     ) -> impl Future<Output = ()> + use<> {
         let store = Arc::clone(&self.parts.store);
         let answers = Arc::clone(&consumer.answers);
@@ -157,7 +158,10 @@ impl Reader {
                         _ = served.changed() => None,
                     };
                     match reached {
-                        Some(offset) => read(store.as_ref(), operation, offset).await,
+                        Some(offset) => {
+                            let reply = read(store.as_ref(), operation, offset).await;
+                            reply.filter(|_| still_holds(&position, offset))
+                        }
                         // The asker has given up, or somebody else is to answer.
                         None => None,
                     }
@@ -189,7 +193,7 @@ fn confirm(done: oneshot::Sender<()>) {
 
 /// Waits until the state is as new as the read wants it, and says how new it is.
 async fn reach(
-    position: &mut watch::Receiver<Position>,
+    position: &mut latest::Receiver<Position>,
     consistency: Consistency,
     expires_at: tokio::time::Instant,
 ) -> Option<Offset> {
@@ -197,9 +201,8 @@ async fn reach(
         Consistency::Session(offset) => Some(offset),
         Consistency::Eventual | Consistency::Strong => None,
     };
-    let reached = position.wait_for(|at| at.applied.is_some() && at.applied >= least);
-    let at = timeout_at(expires_at, reached).await.ok()?.ok()?;
-    at.applied
+    let reached = position.until(|at| at.applied.filter(|_| at.applied >= least));
+    timeout_at(expires_at, reached).await.ok()?.ok()
 }
 
 /// Reads from a store that holds at least everything up to `offset`. `None` when the database is
@@ -255,7 +258,7 @@ impl Lag {
         }
     }
 
-    fn is_too_large(&mut self, position: &watch::Receiver<Position>) -> bool {
+    fn is_too_large(&mut self, position: &latest::Receiver<Position>) -> bool {
         while let Ok(progress) = self.feed.try_recv() {
             if progress.role == Role::Master {
                 self.master = progress.applied;

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
 use tokio::time::{Instant, timeout, timeout_at};
 use tracing::{error, warn};
 
@@ -16,6 +15,7 @@ use crate::domain::log::{Admission, Change, History, Record, RecordBody};
 use crate::domain::planner::DuplicateWindow;
 use crate::ports::log::{LogError, LogItem, LogTail};
 use crate::ports::store::{Store, StoreError};
+use crate::roles::latest;
 
 /// The longest pause between two tries to apply.
 const MAX_PAUSE: Duration = Duration::from_millis(500);
@@ -50,6 +50,15 @@ pub(super) struct Batch {
     pub(super) offset: Offset,
 }
 
+/// Why records were not applied.
+#[derive(Debug)]
+pub(super) enum ApplyError {
+    /// The database has lost what was applied before: the replica has to join anew.
+    FellBack,
+    /// The worker cannot go on.
+    Fatal(WorkerError),
+}
+
 /// Records that were judged and are yet to be applied.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
@@ -66,7 +75,7 @@ pub(super) struct Replica {
     read_up_to: Offset,
     history: History,
     window: DuplicateWindow,
-    position: watch::Sender<Position>,
+    position: latest::Sender<Position>,
     patience: Duration,
 }
 
@@ -74,7 +83,7 @@ impl Replica {
     /// A replica without a place in the log yet; see [`Replica::follow`].
     pub(super) fn new(
         store: Arc<dyn Store>,
-        position: watch::Sender<Position>,
+        position: latest::Sender<Position>,
         patience: Duration,
     ) -> Self {
         Self {
@@ -104,6 +113,18 @@ impl Replica {
     /// Reads no more.
     pub(super) fn let_go(&mut self) {
         self.tail = None;
+    }
+
+    /// Its database holds less than it has told. From now on nothing that is read there counts,
+    /// until the replica has joined anew.
+    pub(super) fn withdraw(&mut self) {
+        self.let_go();
+        self.position.modify(|position| position.applied = None);
+    }
+
+    /// Follows how far it is.
+    pub(super) fn position(&self) -> latest::Receiver<Position> {
+        self.position.subscribe()
     }
 
     /// Everything before this was read and taken in, so that history and window are complete.
@@ -215,14 +236,17 @@ impl Replica {
     }
 
     /// Applies what was judged, trying again for as long as the database may fail.
-    pub(super) async fn apply(&mut self, judged: Judged) -> Result<News, WorkerError> {
+    pub(super) async fn apply(&mut self, judged: Judged) -> Result<News, ApplyError> {
         if judged.moved {
             let started = Instant::now();
             let mut pause = Duration::from_millis(10);
             while let Err(error) = self.try_apply(&judged.changes).await {
                 let lasting = matches!(error, StoreError::Internal(_));
+                if matches!(error, StoreError::FellBack) {
+                    return Err(ApplyError::FellBack);
+                }
                 if lasting || started.elapsed() >= self.patience {
-                    return Err(WorkerError::Store(anyhow::Error::new(error)));
+                    return Err(ApplyError::Fatal(WorkerError::Store(anyhow::Error::new(error))));
                 }
                 warn!(error = %anyhow::Error::new(error), "apply failed, trying again");
                 tokio::time::sleep(pause).await;
@@ -242,10 +266,15 @@ impl Replica {
     }
 
     fn publish(&self) {
-        self.position.send_replace(Position {
+        self.position.send(Position {
             log_id: self.history.log_id.clone(),
             epoch: self.history.epoch(),
             applied: self.history.applied,
         });
     }
+}
+
+/// Whether everything up to this was in the database all the time, and what was read there counts.
+pub(super) fn still_holds(position: &latest::Receiver<Position>, offset: Offset) -> bool {
+    position.borrow().applied >= Some(offset)
 }

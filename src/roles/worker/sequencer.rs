@@ -3,44 +3,35 @@
 //! One loop, no locks: it alone owns the replica. Group commit makes it fast: whatever waits in
 //! `writeQ` becomes one record. Nothing is answered before its record was read back and admitted.
 
-use std::collections::VecDeque;
+use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 use tracing::{info, warn};
 
+use super::fetch::fetch;
 use super::joining::{Target, join};
 use super::leadership::log_id;
-use super::reader::read;
-use super::replica::{News, Replica};
+use super::replica::{ApplyError, News, Replica};
+use super::strong_reads::{StrongRead, StrongReads};
+use super::suspects::Suspects;
 use super::{Parts, Settings, WorkerError};
 use crate::domain::ids::{Epoch, Offset, Sequence};
 use crate::domain::log::{Entry, Record, RecordBody};
 use crate::domain::message::{Reply, Request};
-use crate::domain::outcome::Refusal;
-use crate::domain::planner::{self, Answer, Needs, View};
+use crate::domain::planner::{self, Answer};
 use crate::domain::promotion::Event;
-use crate::domain::query::Query;
 use crate::domain::request::{Acknowledgement, ReadOperation, WriteRequest};
 use crate::ports::log::{LogError, LogItem};
-use crate::ports::requests::{Answers, Consumer, Delivery, Queue, Ticket};
+use crate::ports::requests::{Consumer, Delivery, Queue, Rank, Ticket};
 use crate::ports::store::StoreError;
 
 /// A record that is not read back within this is lost, or the log is.
 const READ_BACK: Duration = Duration::from_secs(10);
 /// The pause after the log was lost.
 const LOST_PAUSE: Duration = Duration::from_millis(50);
-/// The pause before a database that is away is asked again.
-const STORE_PAUSE: Duration = Duration::from_millis(100);
-/// The most that a scan for an update or a delete may fetch.
-const MAX_SCAN_BYTES: usize = planner::MAX_ENTRY_BYTES;
-/// Strong reads that are carried out at a time: few, since the loop itself reads too.
-const RUNNING_READS: usize = 2;
-/// Strong reads that may wait; further ones are told to try again.
-const WAITING_READS: usize = 256;
 
 /// What the driver asks of the sequencer.
 #[derive(Debug)]
@@ -49,14 +40,18 @@ pub(super) enum Order {
     AppendEpoch(Epoch),
     AcceptWrites(Epoch),
     StopWrites,
+    /// The database seems to have lost what was applied: make sure, and join anew.
+    CheckDatabase,
     /// Finish what is held and say [`Event::Drained`].
     Finish,
 }
 
 /// Why sequencing stopped.
-enum Interruption {
+pub(super) enum Interruption {
     /// Nobody knows what became of the last append.
     LogLost,
+    /// The database has lost what was applied.
+    FellBack,
     /// A newer epoch has begun.
     Fenced,
     /// The worker cannot go on.
@@ -69,14 +64,26 @@ impl From<WorkerError> for Interruption {
     }
 }
 
+impl From<ApplyError> for Interruption {
+    fn from(error: ApplyError) -> Self {
+        match error {
+            ApplyError::FellBack => Self::FellBack,
+            ApplyError::Fatal(error) => Self::Fatal(error),
+        }
+    }
+}
+
 struct Leading {
     epoch: Epoch,
     next_sequence: Sequence,
     consumer: Consumer,
+    suspects: Suspects,
 }
 
 /// A write with the ticket of its delivery.
-type Held = (Ticket, WriteRequest);
+pub(super) type Held = (Ticket, WriteRequest);
+/// A strong read with the ticket of its delivery, and until when it is waited for.
+type Read = (Ticket, (ReadOperation, Instant));
 
 pub(super) struct Sequencer {
     parts: Parts,
@@ -87,22 +94,14 @@ pub(super) struct Sequencer {
     /// Set while catching up.
     target: Option<Target>,
     leading: Option<Leading>,
-    strong_reads: JoinSet<()>,
-    waiting_reads: VecDeque<StrongRead>,
-}
-
-/// A read that has its barrier behind it.
-struct StrongRead {
-    ticket: Ticket,
-    operation: ReadOperation,
-    expires_at: Instant,
-    answers: Arc<dyn Answers>,
+    strong_reads: StrongReads,
 }
 
 enum Step {
     Order(Option<Order>),
     Items(Result<Vec<LogItem>, LogError>),
     Requests(Vec<Delivery>),
+    Suspect,
     RequestsLost,
 }
 
@@ -122,8 +121,7 @@ impl Sequencer {
             events,
             target: None,
             leading: None,
-            strong_reads: JoinSet::new(),
-            waiting_reads: VecDeque::new(),
+            strong_reads: StrongReads::default(),
         }
     }
 
@@ -136,14 +134,11 @@ impl Sequencer {
                 biased;
                 order = self.orders.recv() => Step::Order(order),
                 items = self.replica.next() => Step::Items(items),
-                Some(_) = self.strong_reads.join_next() => {
+                Some(()) = self.strong_reads.ended() => {
                     self.run_waiting_reads();
                     continue;
                 }
-                received = receive(&mut self.leading, most) => match received {
-                    Ok(deliveries) => Step::Requests(deliveries),
-                    Err(()) => Step::RequestsLost,
-                },
+                step = next_requests(&mut self.leading, most) => step,
             };
             let outcome = match step {
                 Step::Order(None) => return Ok(()),
@@ -151,12 +146,19 @@ impl Sequencer {
                 Step::Items(Ok(items)) => self.take_in(items).await,
                 Step::Items(Err(error)) => Err(interruption(error)),
                 Step::Requests(deliveries) => self.sequence(deliveries).await,
+                Step::Suspect => self.sequence_suspect().await,
                 Step::RequestsLost => Err(Interruption::LogLost),
             };
             match outcome {
                 Ok(()) => {}
                 Err(Interruption::Fenced) => self.leading = None,
                 Err(Interruption::LogLost) => self.lose_log().await,
+                Err(Interruption::FellBack) => {
+                    warn!("the database has lost what was applied last, applying it again");
+                    metrics::counter!("rideshare_worker_database_fallbacks_total").increment(1);
+                    self.replica.withdraw();
+                    self.lose_log().await;
+                }
                 Err(Interruption::Fatal(error)) => return Err(error),
             }
         }
@@ -172,9 +174,14 @@ impl Sequencer {
             }
             Order::AcceptWrites(epoch) => self.accept_writes(epoch).await?,
             Order::StopWrites => self.stop_writes().await,
+            Order::CheckDatabase => {
+                if matches!(self.replica.store().check().await, Err(StoreError::FellBack)) {
+                    return Err(Interruption::FellBack);
+                }
+            }
             Order::Finish => {
                 self.stop_writes().await;
-                while self.strong_reads.join_next().await.is_some() {
+                while self.strong_reads.ended().await.is_some() {
                     self.run_waiting_reads();
                 }
                 self.tell(Event::Drained).await;
@@ -204,10 +211,13 @@ impl Sequencer {
             return Err(Interruption::Fenced);
         }
         let unanswered = u16::try_from(self.settings.batch_requests * 2).unwrap_or(u16::MAX);
-        match self.parts.requests.consume(&Queue::Write, unanswered).await {
+        // A deposed master that stands still consumes for as long as the carrier takes it for alive.
+        let rank = Rank(epoch.0);
+        match self.parts.requests.consume_ranked(&Queue::Write, unanswered, rank).await {
             Ok(consumer) => {
                 let next_sequence = self.replica.history().next_sequence();
-                self.leading = Some(Leading { epoch, next_sequence, consumer });
+                let suspects = Suspects::default();
+                self.leading = Some(Leading { epoch, next_sequence, consumer, suspects });
                 info!(%epoch, "accepting writes");
                 Ok(())
             }
@@ -271,12 +281,28 @@ impl Sequencer {
         let (mut writes, mut reads) = (Vec::new(), Vec::new());
         for delivery in deliveries {
             match Arc::unwrap_or_clone(delivery.request) {
+                Request::Write(write) if Suspects::are(delivery.tried) => {
+                    if let Some(leading) = &mut self.leading {
+                        leading.suspects.take(delivery.tried, (delivery.ticket, write));
+                    }
+                }
                 Request::Write(write) => writes.push((delivery.ticket, write)),
                 Request::Read(read) => reads.push((delivery.ticket, (read, delivery.expires_at))),
                 Request::Ping => self.answer(vec![(delivery.ticket, Reply::Pong)]).await,
             }
         }
-        let mut left = writes.as_slice();
+        self.commit_all(&writes, reads).await
+    }
+
+    /// One that masters may have died of, in a batch of its own.
+    async fn sequence_suspect(&mut self) -> Result<(), Interruption> {
+        let next = self.leading.as_mut().and_then(|leading| leading.suspects.next());
+        let Some(suspect) = next else { return Ok(()) };
+        self.commit_all(&[suspect], Vec::new()).await
+    }
+
+    async fn commit_all(&mut self, writes: &[Held], reads: Vec<Read>) -> Result<(), Interruption> {
+        let mut left = writes;
         let mut barrier_is_missing = left.is_empty() && !reads.is_empty();
         while !left.is_empty() || barrier_is_missing {
             match self.commit(left).await {
@@ -303,7 +329,7 @@ impl Sequencer {
         }
     }
 
-    async fn release<T>(&self, writes: &[Held], reads: &[(Ticket, T)]) {
+    async fn release(&self, writes: &[Held], reads: &[Read]) {
         let tickets = writes.iter().map(|(ticket, _)| *ticket);
         let tickets = tickets.chain(reads.iter().map(|(ticket, _)| *ticket)).collect();
         if let Some(leading) = &self.leading {
@@ -316,7 +342,9 @@ impl Sequencer {
     async fn commit(&mut self, held: &[Held]) -> Result<usize, Interruption> {
         let requests: Vec<&WriteRequest> = held.iter().map(|(_, request)| request).collect();
         let requests = &requests[..planner::together(&requests)];
-        let view = self.fetch(&planner::needs(requests)).await?;
+        let needs = planner::needs(requests);
+        let view =
+            fetch(self.replica.store().as_ref(), self.settings.store_patience, &needs).await?;
         let plan = planner::plan(requests, view, self.replica.window());
         metrics::histogram!("rideshare_worker_batch_requests").record(requests.len() as f64);
         let Some(leading) = &mut self.leading else { return Err(Interruption::Fenced) };
@@ -399,94 +427,25 @@ impl Sequencer {
 
     /// Carries out strong reads beside the loop. The barrier makes them current; a state newer
     /// than the barrier is current too.
-    async fn read_behind_barrier(&mut self, reads: Vec<(Ticket, (ReadOperation, Instant))>) {
+    async fn read_behind_barrier(&mut self, reads: Vec<Read>) {
         let Some(answers) = self.leading.as_ref().map(|it| Arc::clone(&it.consumer.answers)) else {
             return;
         };
         let mut refused = Vec::new();
         for (ticket, (operation, expires_at)) in reads {
-            if self.waiting_reads.len() >= WAITING_READS {
-                refused.push((ticket, Reply::TimedOut));
-                continue;
-            }
             let answers = Arc::clone(&answers);
-            self.waiting_reads.push_back(StrongRead { ticket, operation, expires_at, answers });
+            let read = StrongRead { ticket, operation, expires_at, answers };
+            if let Err(ticket) = self.strong_reads.take(read) {
+                refused.push((ticket, Reply::TimedOut));
+            }
         }
         self.answer(refused).await;
         self.run_waiting_reads();
     }
 
     fn run_waiting_reads(&mut self) {
-        let Some(offset) = self.replica.history().applied else { return };
-        while self.strong_reads.len() < RUNNING_READS {
-            let Some(waiting) = self.waiting_reads.pop_front() else { return };
-            // With it goes everything that must be dropped before the worker counts as ended.
-            let parts = self.parts.clone();
-            self.strong_reads.spawn(async move {
-                let StrongRead { ticket, operation, expires_at, answers } = waiting;
-                let reading = read(parts.store.as_ref(), &operation, offset);
-                match timeout_at(expires_at, reading).await {
-                    Ok(Some(reply)) => {
-                        let _ = answers.answer(vec![(ticket, reply)]).await;
-                    }
-                    // The asker has given up, or somebody else is to answer.
-                    Ok(None) | Err(_) => answers.release(vec![ticket]).await,
-                }
-            });
-        }
-    }
-
-    async fn fetch(&self, needs: &Needs) -> Result<View, Interruption> {
-        let mut view = View::default();
-        let store = self.replica.store();
-        for (collection, ids) in &needs.ids {
-            let wanted: Vec<_> = ids.iter().cloned().collect();
-            let found = self.insist(|| store.get(collection, &wanted)).await?;
-            view.fetched(collection, wanted, found);
-        }
-        for scan in &needs.scans {
-            let query = Query {
-                collection: scan.collection.clone(),
-                filter: scan.filter.clone(),
-                sort: Vec::new(),
-                projection: None,
-                skip: 0,
-                limit: scan.limit,
-            };
-            let scanning = || async {
-                match store.find(&query, MAX_SCAN_BYTES).await {
-                    Ok(found) => Ok(Ok(found)),
-                    Err(StoreError::TimedOut) => Ok(Err(Refusal::TimedOut)),
-                    Err(error @ StoreError::TooLarge { .. }) => {
-                        Ok(Err(Refusal::Unfit { detail: error.to_string() }))
-                    }
-                    Err(error) => Err(error),
-                }
-            };
-            match self.insist(scanning).await? {
-                Ok(found) => view.scanned(scan.key, found),
-                Err(refusal) => view.not_scanned(scan.key, refusal),
-            }
-        }
-        Ok(view)
-    }
-
-    /// Tries again while the database is away or slow, for as long as it may be.
-    async fn insist<T, F: Future<Output = Result<T, StoreError>>>(
-        &self,
-        attempt: impl Fn() -> F,
-    ) -> Result<T, WorkerError> {
-        let give_up = Instant::now() + self.settings.store_patience;
-        loop {
-            match attempt().await {
-                Ok(found) => return Ok(found),
-                Err(StoreError::Unavailable(_) | StoreError::TimedOut)
-                    if Instant::now() < give_up =>
-                {
-                    tokio::time::sleep(STORE_PAUSE).await;
-                }
-                Err(error) => return Err(WorkerError::Store(anyhow::Error::new(error))),
-            }
+        if let Some(offset) = self.replica.history().applied {
+            self.strong_reads.run(&self.parts, &self.replica.position(), offset);
         }
     }
 
@@ -497,12 +456,18 @@ impl Sequencer {
 }
 
 /// Waits for requests while leading, and forever otherwise.
-async fn receive(leading: &mut Option<Leading>, most: usize) -> Result<Vec<Delivery>, ()> {
-    match leading {
-        None => std::future::pending().await,
-        Some(leading) => leading.consumer.deliveries.receive(most).await.map_err(|error| {
-            warn!(error = %anyhow::Error::new(error), "write queue lost");
-        }),
+async fn next_requests(leading: &mut Option<Leading>, most: usize) -> Step {
+    let Some(Leading { consumer, suspects, .. }) = leading else { return pending().await };
+    tokio::select! {
+        biased;
+        () = suspects.due() => Step::Suspect,
+        received = consumer.deliveries.receive(most) => match received {
+            Ok(deliveries) => Step::Requests(deliveries),
+            Err(error) => {
+                warn!(error = %anyhow::Error::new(error), "write queue lost");
+                Step::RequestsLost
+            }
+        },
     }
 }
 

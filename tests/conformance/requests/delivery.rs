@@ -177,3 +177,29 @@ pub(crate) async fn each_request_goes_to_one_of_the_competing_consumers<F: Reque
     assert_no_reply(&mut replies).await;
     carrier.finish().await;
 }
+
+pub(crate) async fn consumers_of_a_lower_rank_get_what_those_above_have_no_room_for<
+    F: RequestsFactory,
+>() {
+    let carrier = F::start(CAPACITY).await;
+    let sender = carrier.sender().await;
+    // The old one is there first, as a deposed master is.
+    let mut low = consume(&carrier.receiver().await, &Queue::Write, 10).await;
+    let receiver = carrier.receiver().await;
+    let mut high = receiver.consume_ranked(&Queue::Write, 3, Rank(1)).await.unwrap();
+    send(&sender, &Queue::Write, 0..3).await;
+    let held = receive(&mut high, 3).await;
+    assert_eq!(numbers_of(&held), [0, 1, 2]);
+
+    send(&sender, &Queue::Write, 3..5).await;
+    assert_eq!(numbers_of(&receive(&mut low, 2).await), [3, 4]);
+    high.answers.answer(replies_to(&held)).await.unwrap();
+    let mut replies = sender.take_replies().unwrap();
+    assert_eq!(replied(&mut replies, 3).await, [0, 1, 2]);
+    // The acknowledgements follow the replies.
+    sleep(QUIET).await;
+    send(&sender, &Queue::Write, 5..8).await;
+    assert_eq!(numbers_of(&receive(&mut high, 3).await), [5, 6, 7]);
+    assert_receives_nothing(&mut low).await;
+    carrier.finish().await;
+}

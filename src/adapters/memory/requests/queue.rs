@@ -12,7 +12,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
 use crate::domain::message::{Reply, Request};
-use crate::ports::requests::{Correlation, Delivery, Ticket};
+use crate::ports::requests::{Correlation, Delivery, Rank, Ticket};
 
 /// About how many bytes of requests are received at once.
 const RECEIVE_BYTES: usize = 1024 * 1024;
@@ -25,6 +25,8 @@ pub(super) struct Item {
     pub(super) request: Arc<Request>,
     pub(super) bytes: usize,
     pub(super) expires_at: Instant,
+    /// How often it was received.
+    pub(super) tried: u32,
     pub(super) correlation: Correlation,
     pub(super) reply_to: mpsc::Sender<(Correlation, Reply)>,
 }
@@ -37,6 +39,7 @@ pub(super) struct ConsumerId(u64);
 struct Slot {
     id: ConsumerId,
     unanswered: usize,
+    rank: Rank,
     /// Still takes requests.
     is_open: bool,
     buffer: VecDeque<(u64, Item)>,
@@ -52,7 +55,7 @@ impl Slot {
     }
 }
 
-/// A bounded queue with competing consumers, served in turn.
+/// A bounded queue with competing consumers; those of one rank are served in turn.
 #[derive(Debug)]
 pub(super) struct Queue {
     capacity: usize,
@@ -97,6 +100,7 @@ impl Queue {
     pub(super) fn add_consumer(
         &mut self,
         unanswered: u16,
+        rank: Rank,
         bell: Arc<Notify>,
         now: Instant,
     ) -> ConsumerId {
@@ -105,6 +109,7 @@ impl Queue {
         self.consumers.push(Slot {
             id,
             unanswered: usize::from(unanswered.max(1)),
+            rank,
             is_open: true,
             buffer: VecDeque::new(),
             held: BTreeMap::new(),
@@ -124,7 +129,7 @@ impl Queue {
         let slot = self.consumers.iter_mut().find(|slot| slot.id == id && slot.is_open)?;
         let mut received = Vec::new();
         let (mut bytes, mut expired) = (0, false);
-        while let Some((number, item)) = slot.buffer.pop_front() {
+        while let Some((number, mut item)) = slot.buffer.pop_front() {
             if item.expires_at <= now {
                 expired = true;
                 continue;
@@ -137,7 +142,8 @@ impl Queue {
             let ticket = Ticket(self.next_ticket);
             self.next_ticket += 1;
             let (request, expires_at) = (Arc::clone(&item.request), item.expires_at);
-            received.push(Delivery { ticket, request, expires_at });
+            received.push(Delivery { ticket, request, expires_at, tried: item.tried });
+            item.tried += 1;
             slot.held.insert(ticket.0, (number, item));
             if received.len() >= most.max(1) {
                 break;
@@ -208,8 +214,8 @@ impl Queue {
         self.consumers.iter().any(|slot| slot.is_open)
     }
 
-    /// Gives waiting requests to consumers with room, to one after the other. Afterwards either
-    /// nothing waits or nobody has room.
+    /// Gives waiting requests to the highest consumers with room, to one after the other.
+    /// Afterwards either nothing waits or nobody has room.
     fn assign(&mut self, now: Instant) {
         while let Some((_, first)) = self.waiting.front() {
             if first.expires_at <= now {
@@ -218,10 +224,10 @@ impl Queue {
             }
             let count = self.consumers.len();
             let in_turn = (0..count).map(|step| (self.turn + step) % count);
-            let Some(index) = in_turn.into_iter().find(|index| self.consumers[*index].has_room())
-            else {
-                return;
-            };
+            let with_room = in_turn.filter(|index| self.consumers[*index].has_room());
+            // Of equals the last to be visited is chosen, so the first in turn comes last.
+            let chosen = with_room.rev().max_by_key(|index| self.consumers[*index].rank);
+            let Some(index) = chosen else { return };
             self.turn = index + 1;
             if let Some(first) = self.waiting.pop_front() {
                 let slot = &mut self.consumers[index];
@@ -256,7 +262,7 @@ mod tests {
     fn item(expires_at: Instant, bytes: usize) -> Item {
         let (reply_to, _) = mpsc::channel(1);
         let request = Arc::new(Request::Ping);
-        Item { request, bytes, expires_at, correlation: Correlation(0), reply_to }
+        Item { request, bytes, expires_at, tried: 0, correlation: Correlation(0), reply_to }
     }
 
     fn filled(capacity: usize, count: usize, now: Instant) -> Queue {
@@ -273,7 +279,7 @@ mod tests {
     }
 
     fn consumer(queue: &mut Queue, unanswered: u16, now: Instant) -> ConsumerId {
-        queue.add_consumer(unanswered, Arc::default(), now)
+        queue.add_consumer(unanswered, Rank::default(), Arc::default(), now)
     }
 
     fn receive(queue: &mut Queue, id: ConsumerId, most: usize, now: Instant) -> Vec<Ticket> {
@@ -290,6 +296,21 @@ mod tests {
             queue.offer(item(now + SEARCH_EVERY, 1), now);
         }
         for (id, expected) in [(a, vec![0, 3, 6, 8]), (b, vec![1, 4]), (c, vec![2, 5, 7, 9])] {
+            receive(&mut queue, id, 100, now);
+            assert_eq!(held(&queue, id), expected);
+        }
+    }
+
+    #[test]
+    fn consumers_of_a_lower_rank_get_what_is_left() {
+        let now = Instant::now();
+        let mut queue = Queue::new(100);
+        let low = consumer(&mut queue, 10, now);
+        let [a, b] = [3, 1].map(|room| queue.add_consumer(room, Rank(1), Arc::default(), now));
+        for _ in 0..6 {
+            queue.offer(item(now + SEARCH_EVERY, 1), now);
+        }
+        for (id, expected) in [(low, vec![4, 5]), (a, vec![0, 2, 3]), (b, vec![1])] {
             receive(&mut queue, id, 100, now);
             assert_eq!(held(&queue, id), expected);
         }

@@ -191,6 +191,11 @@ impl Store for SqliteStore {
         self.read(|reader, _| reader.collections()).await
     }
 
+    /// A part of this process: it is there, and it does not forget.
+    async fn check(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn address(&self) -> DatabaseAddress {
         self.address.clone()
     }

@@ -1,5 +1,6 @@
 //! What the bodies of requests mean, and how the invalid ones are told apart.
 
+mod check;
 mod native;
 mod original;
 

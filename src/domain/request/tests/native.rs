@@ -6,7 +6,7 @@ use super::super::{
     Returning, WriteOperation,
 };
 use super::{assert_invalid, collection, document, filter, fresh_ids, update, value};
-use crate::domain::document::DocumentId;
+use crate::domain::document::{DocumentId, MAX_DOCUMENT_BYTES};
 use crate::domain::ids::Offset;
 use crate::domain::query::{Query, SortOrder};
 
@@ -455,4 +455,17 @@ fn acknowledgement_is_one_of_three_levels() {
             assert_eq!(error.place, "X-Rideshare-Ack");
         }
     }
+}
+
+#[test]
+fn drawn_id_counts_for_the_size_of_a_document() {
+    let body = |bytes: usize| {
+        let text = "x".repeat(bytes);
+        format!(r#"{{"op":"insert","collection":"c","documents":[{{"a":"{text}"}}]}}"#)
+    };
+    // Braces, the field around the text, and `"_id":"fresh1",`.
+    let most = MAX_DOCUMENT_BYTES - 2 - 7 - 15;
+    assert!(write(&body(most)).is_ok());
+    let larger = body(most + 1);
+    assert_invalid(write(&larger), "one byte more", "documents[0]", "takes 1048577 bytes");
 }

@@ -1,0 +1,358 @@
+//! Disrupts the cluster at random times, and puts everything right in the end.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rideshare::domain::ids::NodeId;
+use rideshare::domain::message::Role;
+use rideshare::ports::coordination::{Coordination, LeaderRecord, ScaleRecord};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::cluster::Cluster;
+use crate::containers::Sight;
+use crate::host::{Host, Trigger};
+use crate::world::{World, lock};
+
+/// What can be done to a cluster.
+#[derive(Clone, Copy, Debug)]
+enum Disruption {
+    CrashWorker,
+    CrashMaster,
+    CrashAtStep,
+    CrashOrchestrator,
+    PauseWorker,
+    PauseMaster,
+    PauseOrchestrator,
+    CutWorker,
+    CutOrchestrator,
+    BrokerAway,
+    SlowDisk,
+    SetBackDisk,
+    WipeDisk,
+    ClockJump,
+    Scale,
+    UsurpLeadership,
+    RestartExited,
+}
+
+use Disruption::{
+    BrokerAway, ClockJump, CrashAtStep, CrashMaster, CrashOrchestrator, CrashWorker,
+    CutOrchestrator, CutWorker, PauseMaster, PauseOrchestrator, PauseWorker, RestartExited, Scale,
+    SetBackDisk, SlowDisk, UsurpLeadership, WipeDisk,
+};
+
+const ALL: [Disruption; 17] = [
+    CrashWorker,
+    CrashMaster,
+    CrashAtStep,
+    CrashOrchestrator,
+    PauseWorker,
+    PauseMaster,
+    PauseOrchestrator,
+    CutWorker,
+    CutOrchestrator,
+    BrokerAway,
+    SlowDisk,
+    SetBackDisk,
+    WipeDisk,
+    ClockJump,
+    Scale,
+    UsurpLeadership,
+    RestartExited,
+];
+
+/// Steps at which a crash is most likely to hurt.
+const STEPS: [&str; 16] = [
+    "append",
+    "appended",
+    "apply",
+    "half applied",
+    "applied",
+    "answer",
+    "answered",
+    "consume",
+    "join",
+    "coordinated",
+    "set leader",
+    "history",
+    "tail",
+    "records",
+    "copied",
+    "close",
+];
+const ROLES: [Role; 5] =
+    [Role::Joining, Role::Slave, Role::Promoting, Role::Master, Role::Draining];
+
+pub(crate) struct Nemesis {
+    cluster: Arc<Cluster>,
+    world: Arc<World>,
+    /// What is to end by itself after a while.
+    reliefs: JoinSet<()>,
+}
+
+impl Nemesis {
+    pub(crate) fn new(cluster: &Arc<Cluster>) -> Self {
+        let (cluster, world) = (Arc::clone(cluster), Arc::clone(&cluster.world));
+        Self { cluster, world, reliefs: JoinSet::new() }
+    }
+
+    /// Disrupts until the time of this run is over, and then puts everything right.
+    pub(crate) async fn run(mut self) {
+        let kinds: Vec<_> = ALL
+            .iter()
+            .enumerate()
+            .filter(|(bit, _)| self.world.plan.disruptions >> bit & 1 == 1)
+            .map(|(_, kind)| *kind)
+            .collect();
+        while self.world.elapsed_us() < self.world.plan.chaos_ms * 1_000 {
+            sleep(self.world.dice.up_to_ms(self.world.plan.disruption_ms)).await;
+            if let Some(kind) = self.world.dice.pick(&kinds) {
+                self.disrupt(*kind).await;
+            }
+        }
+        self.put_right();
+    }
+
+    fn put_right(mut self) {
+        self.world.calm_down();
+        self.world.note("nemesis", "puts everything right", String::new);
+        self.reliefs.abort_all();
+        if self.cluster.broker.is_away() {
+            self.cluster.broker.come_back();
+        }
+        for (number, front) in self.cluster.fronts().into_iter().enumerate() {
+            self.cluster.coordination.heal(front.session);
+            if front.host.is_dead() {
+                self.cluster.replace_orchestrator(number);
+            }
+        }
+        for worker in self.cluster.machine.workers() {
+            if let Some(session) = worker.session {
+                self.cluster.coordination.heal(session);
+            }
+        }
+        for host in self.world.living() {
+            host.set_clock_error(0);
+            host.set_disk_delay(0);
+            if host.is_paused() {
+                host.pause(false);
+            }
+        }
+    }
+
+    fn any_worker(&self) -> Option<Sight> {
+        let mut workers = self.cluster.machine.workers();
+        workers.retain(|worker| worker.host.is_some());
+        let count = workers.len();
+        (count > 0).then(|| workers.swap_remove(self.world.dice.below(count as u64) as usize))
+    }
+
+    fn master(&self) -> Option<Sight> {
+        let leader = self.cluster.onlooker.view().borrow().leader.clone()?.value.master;
+        let mut workers = self.cluster.machine.workers().into_iter();
+        workers.find(|worker| worker.node == leader && worker.host.is_some())
+    }
+
+    /// For a while: mostly short, sometimes longer than every limit.
+    fn a_while(&self) -> Duration {
+        let most = if self.world.dice.chance(700) { 1_500 } else { 12_000 };
+        self.world.dice.up_to_ms(most)
+    }
+
+    async fn disrupt(&mut self, kind: Disruption) {
+        let done = match kind {
+            CrashWorker => self.crash(self.any_worker()),
+            CrashMaster => self.crash(self.master()),
+            CrashAtStep => self.crash_at_step(),
+            CrashOrchestrator => self.crash_orchestrator(),
+            PauseWorker => self.pause(self.any_worker().and_then(|worker| worker.host)),
+            PauseMaster => self.pause(self.master().and_then(|worker| worker.host)),
+            PauseOrchestrator => self.pause(self.any_orchestrator().map(|(_, host)| host)),
+            CutWorker => self.cut(self.any_worker().and_then(|worker| worker.session)),
+            CutOrchestrator => {
+                let fronts = self.cluster.fronts();
+                self.cut(self.world.dice.pick(&fronts).map(|front| front.session))
+            }
+            BrokerAway => self.break_broker(),
+            SlowDisk => self.slow_disk(),
+            SetBackDisk => match self.any_worker() {
+                Some(worker) => worker.disk.set_back().await,
+                None => false,
+            },
+            WipeDisk => self.wipe_disk().await,
+            ClockJump => self.jump(),
+            Scale => self.scale().await,
+            UsurpLeadership => self.usurp().await,
+            RestartExited => self.restart_exited(),
+        };
+        if done {
+            let name = name_of(kind);
+            self.world.count(name);
+            self.world.note("nemesis", name, String::new);
+        }
+    }
+
+    fn crash(&self, worker: Option<Sight>) -> bool {
+        let Some(host) = worker.and_then(|worker| worker.host) else { return false };
+        host.die();
+        true
+    }
+
+    fn crash_at_step(&self) -> bool {
+        let dice = &self.world.dice;
+        let trigger = Trigger {
+            host: None,
+            role: dice.chance(700).then(|| dice.pick(&ROLES).copied()).flatten(),
+            step: dice.chance(700).then(|| dice.pick(&STEPS).copied()).flatten(),
+            steps_left: dice.below(if dice.chance(500) { 3 } else { 60 }),
+        };
+        let mut triggers = lock(&self.world.triggers);
+        triggers.push(trigger);
+        let most = 4;
+        if triggers.len() > most {
+            triggers.remove(0);
+        }
+        false
+    }
+
+    fn any_orchestrator(&self) -> Option<(usize, Arc<Host>)> {
+        let fronts = self.cluster.fronts();
+        let number = self.world.dice.below(fronts.len() as u64) as usize;
+        let host = fronts.get(number).map(|front| Arc::clone(&front.host))?;
+        (!host.is_dead()).then_some((number, host))
+    }
+
+    fn crash_orchestrator(&mut self) -> bool {
+        let Some((number, host)) = self.any_orchestrator() else { return false };
+        host.die();
+        let (cluster, time) = (Arc::clone(&self.cluster), self.a_while());
+        self.reliefs.spawn(async move {
+            sleep(time).await;
+            cluster.replace_orchestrator(number);
+        });
+        true
+    }
+
+    fn pause(&mut self, host: Option<Arc<Host>>) -> bool {
+        let Some(host) = host.filter(|host| !host.is_paused()) else { return false };
+        host.pause(true);
+        let time = self.a_while();
+        self.reliefs.spawn(async move {
+            sleep(time).await;
+            host.pause(false);
+        });
+        true
+    }
+
+    fn cut(&mut self, session: Option<rideshare::adapters::memory::SessionId>) -> bool {
+        let Some(session) = session else { return false };
+        let (coordination, time) = (self.cluster.coordination.clone(), self.a_while());
+        coordination.cut(session);
+        self.reliefs.spawn(async move {
+            sleep(time).await;
+            coordination.heal(session);
+        });
+        true
+    }
+
+    fn break_broker(&mut self) -> bool {
+        let (broker, time) = (Arc::clone(&self.cluster.broker), self.a_while());
+        if broker.is_away() {
+            return false;
+        }
+        broker.go_away();
+        self.reliefs.spawn(async move {
+            sleep(time).await;
+            broker.come_back();
+        });
+        true
+    }
+
+    fn slow_disk(&mut self) -> bool {
+        let Some(host) = self.any_worker().and_then(|worker| worker.host) else { return false };
+        let slow_ms = if self.world.dice.chance(700) { 100 } else { 5_000 };
+        host.set_disk_delay(slow_ms);
+        let time = self.a_while();
+        self.reliefs.spawn(async move {
+            sleep(time).await;
+            host.set_disk_delay(0);
+        });
+        true
+    }
+
+    /// Only while the log holds everything: else it may be the last that knows.
+    async fn wipe_disk(&self) -> bool {
+        if self.world.plan.retention.is_some() {
+            return false;
+        }
+        let Some(worker) = self.any_worker() else { return false };
+        let Some(host) = worker.host else { return false };
+        host.die();
+        self.cluster.machine.wait_for_exit(&worker.node, &host).await;
+        worker.disk.wipe().await;
+        self.cluster.machine.restart(&worker.node);
+        true
+    }
+
+    fn jump(&self) -> bool {
+        let hosts = self.world.living();
+        let Some(host) = self.world.dice.pick(&hosts) else { return false };
+        let most = if self.world.dice.chance(500) { 5_000 } else { 100_000_000 };
+        let error = self.world.dice.between(0, most * 2) as i64 - most as i64;
+        host.set_clock_error(error);
+        self.world.note(&host.name, "clock", || error.to_string());
+        true
+    }
+
+    async fn scale(&self) -> bool {
+        let current = self.cluster.onlooker.view().borrow().scale.clone();
+        let slaves = self.world.dice.between(1, 4) as u32;
+        let record = ScaleRecord { slaves, manual: true };
+        let expected = current.map(|scale| scale.version);
+        self.cluster.onlooker.set_scale(&record, expected).await.is_ok()
+    }
+
+    /// Another controller names whom it likes, alive or not.
+    async fn usurp(&self) -> bool {
+        let Some(leader) = self.cluster.onlooker.view().borrow().leader.clone() else {
+            return false;
+        };
+        let nodes: Vec<NodeId> =
+            self.cluster.machine.workers().into_iter().map(|worker| worker.node).collect();
+        let Some(master) = self.world.dice.pick(&nodes).cloned() else { return false };
+        let epoch = leader.value.epoch.next();
+        let record = LeaderRecord { epoch, master, log_id: leader.value.log_id };
+        self.cluster.onlooker.set_leader(&record, Some(leader.version)).await.is_ok()
+    }
+
+    fn restart_exited(&self) -> bool {
+        let workers = self.cluster.machine.workers();
+        let exited: Vec<_> = workers.iter().filter(|worker| worker.host.is_none()).collect();
+        let Some(worker) = self.world.dice.pick(&exited) else { return false };
+        self.cluster.machine.restart(&worker.node);
+        true
+    }
+}
+
+const fn name_of(kind: Disruption) -> &'static str {
+    match kind {
+        CrashWorker => "worker crashed",
+        CrashMaster => "master crashed",
+        CrashAtStep => "crash at a step planned",
+        CrashOrchestrator => "orchestrator crashed",
+        PauseWorker => "worker paused",
+        PauseMaster => "master paused",
+        PauseOrchestrator => "orchestrator paused",
+        CutWorker => "worker's session cut",
+        CutOrchestrator => "orchestrator's session cut",
+        BrokerAway => "broker restarted",
+        SlowDisk => "disk slowed",
+        SetBackDisk => "database set back",
+        WipeDisk => "database wiped",
+        ClockJump => "clock jumped",
+        Scale => "scaled",
+        UsurpLeadership => "leader record overwritten",
+        RestartExited => "exited worker restarted",
+    }
+}

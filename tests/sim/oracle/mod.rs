@@ -1,0 +1,240 @@
+//! Knows what must be true, from the log alone.
+//!
+//! Sees every record in the order in which it landed, judges by a rule of its own which of them
+//! count, and plays them through. Whatever a worker stores, answers or reads is compared with that.
+//!
+//! * I1, I3: a write is answered with success only if an admitted record says so; batches of an
+//!   epoch come from the worker whose epoch it is.
+//! * I2: no request is in two admitted records, and each came to what it means at its place.
+//! * I4, I5: a database that has applied an offset holds exactly what the log made of it by then.
+//! * I6 and linearizability of strong reads: see `reads`.
+
+mod contents;
+pub(crate) mod reads;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use rideshare::domain::ids::{Epoch, LogId, Offset, RequestId, Sequence};
+use rideshare::domain::log::{Entry, History, Record, RecordBody};
+use rideshare::domain::outcome::{Outcome, Refusal};
+use rideshare::domain::planner::{self, DuplicateWindow};
+use rideshare::domain::request::{Acknowledgement, WriteRequest};
+
+use self::contents::Contents;
+pub(crate) use self::contents::digest;
+
+/// What a run may not do, as a sentence.
+pub(crate) type Verdict = Result<(), String>;
+
+/// The state behind each offset.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    epoch: Epoch,
+    digest: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Oracle {
+    log_id: Option<LogId>,
+    epoch: Epoch,
+    next_sequence: Sequence,
+    /// Who appended the epoch record that counts.
+    in_office: String,
+    moments: Vec<Moment>,
+    contents: Contents,
+    requests: BTreeMap<RequestId, WriteRequest>,
+    outcomes: BTreeMap<RequestId, (Offset, Outcome)>,
+    /// Strong reads that begin now must see everything up to here.
+    confirmed: Option<Offset>,
+    pub(crate) figures: Figures,
+}
+
+/// What was seen.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Figures {
+    pub(crate) records: u64,
+    pub(crate) fenced: u64,
+    pub(crate) epochs: u64,
+    pub(crate) answers: u64,
+    pub(crate) reads: u64,
+    pub(crate) states: u64,
+}
+
+impl Oracle {
+    /// The offset that the next record gets.
+    fn next_offset(&self) -> Offset {
+        Offset(self.moments.len() as u64)
+    }
+
+    /// The last record that there is.
+    pub(crate) fn last_offset(&self) -> Option<Offset> {
+        self.moments.len().checked_sub(1).map(|last| Offset(last as u64))
+    }
+
+    /// What every database must hold in the end.
+    pub(crate) fn digest(&self) -> u64 {
+        self.contents.digest()
+    }
+
+    /// Notes what a request means; every delivery must mean the same.
+    pub(crate) fn note_request(&mut self, request: &WriteRequest) -> Verdict {
+        match self.requests.get(&request.id) {
+            Some(known) if known.operation != request.operation => {
+                Err(format!("request {} changed its meaning", request.id))
+            }
+            Some(_) => Ok(()),
+            None => {
+                self.requests.insert(request.id.clone(), request.clone());
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes in the record that has just landed.
+    pub(crate) fn take_record(&mut self, record: &Arc<Record>, appender: &str) -> Verdict {
+        let offset = self.next_offset();
+        self.figures.records += 1;
+        let verdict = match &record.body {
+            RecordBody::Epoch { master } if record.epoch > self.epoch => {
+                self.figures.epochs += 1;
+                self.begin(record, master.as_str(), appender)
+            }
+            RecordBody::Batch { sequence, entries }
+                if record.epoch == self.epoch
+                    && self.epoch > Epoch(0)
+                    && *sequence == self.next_sequence =>
+            {
+                self.next_sequence = sequence.next();
+                self.take_batch(offset, record, entries, appender)
+            }
+            _ => {
+                self.figures.fenced += 1;
+                Ok(())
+            }
+        };
+        self.moments.push(Moment { epoch: self.epoch, digest: self.contents.digest() });
+        verdict
+    }
+
+    fn begin(&mut self, record: &Record, master: &str, appender: &str) -> Verdict {
+        (self.epoch, self.next_sequence) = (record.epoch, Sequence(0));
+        self.in_office = appender.to_owned();
+        let log_id = self.log_id.get_or_insert_with(|| record.log_id.clone());
+        if *log_id != record.log_id {
+            return Err(format!("epoch {} begins another history", record.epoch));
+        }
+        if master != appender {
+            return Err(format!("{appender} appended an epoch for {master}"));
+        }
+        Ok(())
+    }
+
+    fn take_batch(
+        &mut self,
+        offset: Offset,
+        record: &Record,
+        entries: &[Entry],
+        appender: &str,
+    ) -> Verdict {
+        let mut verdict = Ok(());
+        if appender != self.in_office {
+            verdict = Err(format!(
+                "I3: {appender} got a batch of epoch {} admitted at {offset}, in which {} is master",
+                record.epoch, self.in_office
+            ));
+        }
+        for entry in entries {
+            verdict = verdict.and(self.take_entry(offset, entry));
+        }
+        verdict
+    }
+
+    fn take_entry(&mut self, offset: Offset, entry: &Entry) -> Verdict {
+        let id = &entry.request_id;
+        let Some(request) = self.requests.get(id) else {
+            return Err(format!("request {id} at {offset} was never sent"));
+        };
+        let expected = self.contents.carry_out(request);
+        for change in &entry.changes {
+            self.contents.apply(offset, change);
+        }
+        if let Some((earlier, _)) = self.outcomes.get(id) {
+            return Err(format!("I2: request {id} is at {earlier} and again at {offset}"));
+        }
+        self.outcomes.insert(id.clone(), (offset, entry.outcome.clone()));
+        match expected {
+            Some(expected)
+                if expected.outcome == entry.outcome && expected.changes == entry.changes =>
+            {
+                Ok(())
+            }
+            expected => Err(format!(
+                "I2: request {id} at {offset} came to {entry:?}, but at its place in the log it \
+                 means {expected:?}"
+            )),
+        }
+    }
+
+    /// Judges an answer to a write as it leaves a worker that has applied so much.
+    pub(crate) fn check_answer(
+        &mut self,
+        request: &WriteRequest,
+        offset: Offset,
+        outcome: &Outcome,
+        applied: Option<Offset>,
+    ) -> Verdict {
+        self.figures.answers += 1;
+        if let Outcome::Refused(refusal) = outcome
+            && (!refusal.is_for_the_record() || *refusal == Refusal::Forgotten)
+        {
+            return Ok(());
+        }
+        let id = &request.id;
+        match self.outcomes.get(id) {
+            Some((at, recorded)) if *at == offset && recorded == outcome => {}
+            recorded => {
+                return Err(format!(
+                    "I1: request {id} is answered with {outcome:?} at {offset}, but the log says \
+                     {recorded:?}"
+                ));
+            }
+        }
+        if request.acknowledgement != Acknowledgement::Logged && applied < Some(offset) {
+            return Err(format!("I1: {id} at {offset} is answered before it is applied"));
+        }
+        Ok(())
+    }
+
+    /// Judges what a database holds, or only its history while a copy is not yet whole.
+    pub(crate) fn check_state(&mut self, history: &History, digest: Option<u64>) -> Verdict {
+        self.figures.states += 1;
+        let Some(applied) = history.applied else { return Ok(()) };
+        let moment = usize::try_from(applied.0).ok().and_then(|at| self.moments.get(at));
+        let Some(moment) = moment else {
+            return Err(format!("I4: {applied} is applied, which is not in the log"));
+        };
+        if history.epoch() != moment.epoch {
+            return Err(format!(
+                "I4: epoch {} after {applied}, the log says {}",
+                history.epoch(),
+                moment.epoch
+            ));
+        }
+        if digest.is_some_and(|digest| digest != moment.digest) {
+            return Err(format!("I5: the database differs from what the log says at {applied}"));
+        }
+        Ok(())
+    }
+
+    /// What a repetition of this request must be answered, if it has come to anything.
+    pub(crate) fn outcome(&self, id: &RequestId) -> Option<&(Offset, Outcome)> {
+        self.outcomes.get(id)
+    }
+}
+
+/// What one request means on its own: no duplicates, nothing else in the batch.
+fn plan_alone(request: &WriteRequest, view: planner::View) -> Option<Entry> {
+    let window = DuplicateWindow::starting_at(Offset(0));
+    planner::plan(&[request], view, &window).entries.pop()
+}
