@@ -21,7 +21,7 @@ use super::error::{DUPLICATE_KEY, broken, check_writes, translate, unavailable, 
 use super::names;
 use super::read::{documents, next_batch};
 use super::settings::parse_address;
-use super::state::{self, State};
+use super::state::{self, State, Stored};
 use super::write::{ensure_index, indexed_field};
 use super::writer::Attempt;
 use crate::domain::document::CollectionName;
@@ -61,13 +61,15 @@ impl Source {
         options.direct_connection = Some(hosts.len() == 1 && options.repl_set_name.is_none());
         options.hosts = hosts;
         options.app_name = Some("rideshare-copy".to_owned());
+        // Those watch the own database.
+        options.cmap_event_handler = None;
         let client = Client::with_options(options).map_err(translate)?;
         Ok(Self { database: client.database(&database), limit })
     }
 
     async fn history(&self) -> Result<History, StoreError> {
         match state::load(&self.database, self.limit).await? {
-            State::Current(history) => Ok(history),
+            State::Current(stored) => Ok(stored.history),
             State::Copying(_) => Err(unavailable("the source is being copied to itself")),
         }
     }
@@ -87,7 +89,7 @@ pub(super) async fn copy(attempt: &Attempt<'_>, source: &Source) -> Result<Copie
     if end.log_id != history.log_id && history.log_id.is_some() {
         return Err(unavailable("the source was replaced during the copy"));
     }
-    state::save(attempt, &State::Current(history.clone()), true).await?;
+    state::save(attempt, &State::Current(Stored::new(history.clone())?), true).await?;
     progress.tell("copied the database");
     Ok(Copied { history, consistent_at: end.applied })
 }

@@ -69,18 +69,32 @@ pub(super) fn broken(why: impl std::fmt::Display) -> StoreError {
 /// An error of the driver in the terms of the port.
 pub(super) fn translate(error: Error) -> StoreError {
     match error.kind.as_ref() {
+        ErrorKind::Io(cause) if names_certificate(&cause.to_string()) => untrusted(),
         ErrorKind::Io(cause) => unavailable(format!("the connection failed: {}", cause.kind())),
+        ErrorKind::ServerSelection { message, .. } if names_certificate(message) => untrusted(),
         ErrorKind::ServerSelection { .. } => unavailable("no server could be reached in time"),
         ErrorKind::ConnectionPoolCleared { .. } | ErrorKind::Shutdown => {
             unavailable("the connection was closed")
         }
         ErrorKind::DnsResolve { .. } => unavailable("the name of the server was not found"),
-        ErrorKind::Authentication { .. } => broken("the server refused the credentials"),
+        ErrorKind::Authentication { .. } => {
+            broken("the server refuses the user or password of mongodb.url")
+        }
         _ => match code(&error) {
             Some(code) => by_code(code, name(&error)),
             None => broken(format!("the driver failed: {}", kind(&error))),
         },
     }
+}
+
+/// Whether the server showed a certificate that nobody vouches for. The driver has no code for it.
+fn names_certificate(text: &str) -> bool {
+    text.contains("peer certificate")
+}
+
+/// The server may show another one next time.
+fn untrusted() -> StoreError {
+    unavailable("the server's certificate is not trusted: see tlsCAFile in mongodb.url")
 }
 
 /// The errors that a write command reports for some of its writes.
@@ -123,6 +137,7 @@ fn by_code(code: i32, name: &str) -> StoreError {
     let told = format!("the server reports error {code} {name}");
     match code {
         MAX_TIME_EXPIRED => StoreError::TimedOut,
+        UNAUTHORIZED => broken(format!("{told}: the user of mongodb.url may not do that")),
         _ if PASSING.contains(&code) => unavailable(told),
         _ => broken(told),
     }
@@ -148,7 +163,7 @@ fn kind(error: &Error) -> &'static str {
     match error.kind.as_ref() {
         ErrorKind::InvalidArgument { .. } => "invalid argument",
         ErrorKind::InvalidResponse { .. } => "invalid response",
-        ErrorKind::InvalidTlsConfig { .. } => "invalid TLS settings",
+        ErrorKind::InvalidTlsConfig { .. } => "it cannot use the TLS settings of mongodb.url",
         ErrorKind::IncompatibleServer { .. } => "incompatible server",
         ErrorKind::Bson(_)
         | ErrorKind::BsonDeserialization(_)

@@ -3,9 +3,11 @@
 //! A standalone server has no transactions. What the store promises comes from order instead: the
 //! history is written after the changes that it covers, and the server's journal keeps the order
 //! of writes, so that after a crash the history may be older than the data but never newer. The
-//! changes in between come again from the log, and repeating them is harmless.
+//! changes in between come again from the log, and repeating them is harmless. Where the server
+//! crashed and this process did not, `continuity` notices.
 
 mod codec;
+mod continuity;
 mod copy;
 mod distinct;
 mod error;
@@ -25,9 +27,10 @@ use mongodb::Client;
 use mongodb::options::ClientOptions;
 use tokio::sync::OnceCell;
 
+use self::continuity::{Continuity, Seen};
 use self::error::{translate, unavailable};
 use self::read::Reader;
-use self::state::State;
+use self::state::{State, Stored};
 use self::writer::Writer;
 use crate::domain::document::{CollectionName, Document, DocumentId, Value};
 use crate::domain::filter::Filter;
@@ -37,6 +40,10 @@ use crate::domain::query::Query;
 use crate::ports::store::{Copied, Store, StoreError};
 
 pub use settings::MongoSettings;
+
+/// Connections for reads that may be made while something is applied, before it counts as a
+/// failure.
+const READ_CONNECTIONS: u32 = 8;
 
 /// Removes a worker's database for good. Idempotent. Nobody may write to it any more.
 ///
@@ -62,6 +69,7 @@ pub struct MongoStore {
     address: DatabaseAddress,
     client: Client,
     writer: Writer,
+    continuity: Continuity,
     /// Filled once the database is known to hold no remains of a copy.
     checked: Mutex<Arc<OnceCell<()>>>,
     is_copying: AtomicBool,
@@ -75,12 +83,15 @@ impl MongoStore {
     pub async fn connect(settings: MongoSettings) -> Result<Self, StoreError> {
         let mut options = settings.client_options().await?;
         options.app_name = Some("rideshare-reader".to_owned());
+        let continuity = Continuity::default();
+        continuity.watch(&mut options);
         Ok(Self {
             address: settings.address(&options.hosts)?,
             client: Client::with_options(options.clone()).map_err(translate)?,
             writer: Writer::new(options.clone(), &settings.database, settings.write_timeout)?,
             options,
             settings,
+            continuity,
             checked: Mutex::default(),
             is_copying: AtomicBool::new(false),
         })
@@ -101,6 +112,42 @@ impl MongoStore {
         })
     }
 
+    /// What the database holds, as it says now.
+    async fn stored(&self, reader: &Reader) -> Result<Stored, StoreError> {
+        match state::load(&reader.database, reader.answer).await? {
+            State::Current(stored) => Ok(stored),
+            State::Copying(_) => Err(unavailable("the database is being replaced by a copy")),
+        }
+    }
+
+    /// Makes sure that whatever was read before this call was read from a database that held all
+    /// that was applied.
+    async fn certain(&self, reader: &Reader) -> Result<Seen, StoreError> {
+        if let Some(seen) = self.continuity.certain() {
+            return Ok(seen);
+        }
+        let look = self.continuity.look();
+        let stored = self.stored(reader).await?;
+        self.continuity.found(look, stored)
+    }
+
+    /// One try to apply. False if the server may have been replaced in the middle of it.
+    async fn try_apply(&self, changes: &[Change], next: &Stored) -> Result<bool, StoreError> {
+        let reader = self.reader().await?;
+        let look = self.continuity.look();
+        let seen = self.certain(&reader).await?;
+        let attempt = self.writer.begin(&self.client).await?;
+        write::apply(&attempt, changes).await?;
+        let replaced = state::replace(&attempt, &seen.stored, next, self.settings.journal).await?;
+        attempt.succeeded();
+        if !replaced {
+            self.continuity.doubt();
+            return Ok(false);
+        }
+        self.continuity.begin_again(look, next.clone());
+        Ok(!self.continuity.is_interrupted(look))
+    }
+
     fn check_again(&self) {
         *self.checked.lock().unwrap_or_else(PoisonError::into_inner) = Arc::default();
     }
@@ -110,20 +157,21 @@ impl MongoStore {
 impl Store for MongoStore {
     async fn history(&self) -> Result<History, StoreError> {
         let reader = self.reader().await?;
-        match state::load(&reader.database, reader.answer).await? {
-            State::Current(history) => Ok(history),
-            State::Copying(_) => Err(unavailable("the database is being replaced by a copy")),
-        }
+        let look = self.continuity.look();
+        let stored = self.stored(&reader).await?;
+        self.continuity.begin_again(look, stored.clone());
+        Ok(stored.history)
     }
 
     async fn apply(&self, changes: &[Change], history: &History) -> Result<(), StoreError> {
-        self.reader().await?;
-        let attempt = self.writer.begin(&self.client).await?;
-        write::apply(&attempt, changes).await?;
-        let state = State::Current(history.clone());
-        state::save(&attempt, &state, self.settings.journal).await?;
-        attempt.succeeded();
-        Ok(())
+        let next = Stored::new(history.clone())?;
+        // Each new connection may make it necessary once more, and there are soon enough of them.
+        for _ in 0..=writer::CONNECTIONS + READ_CONNECTIONS {
+            if self.try_apply(changes, &next).await? {
+                return Ok(());
+            }
+        }
+        Err(unavailable("the connections to the server keep changing"))
     }
 
     async fn get(
@@ -131,15 +179,24 @@ impl Store for MongoStore {
         collection: &CollectionName,
         ids: &[DocumentId],
     ) -> Result<Vec<Document>, StoreError> {
-        self.reader().await?.get(collection, ids).await
+        let reader = self.reader().await?;
+        let found = reader.get(collection, ids).await?;
+        self.certain(&reader).await?;
+        Ok(found)
     }
 
     async fn find(&self, query: &Query, max_bytes: usize) -> Result<Vec<Document>, StoreError> {
-        self.reader().await?.find(query, max_bytes).await
+        let reader = self.reader().await?;
+        let found = reader.find(query, max_bytes).await?;
+        self.certain(&reader).await?;
+        Ok(found)
     }
 
     async fn count(&self, query: &Query) -> Result<u64, StoreError> {
-        self.reader().await?.count(query).await
+        let reader = self.reader().await?;
+        let count = reader.count(query).await?;
+        self.certain(&reader).await?;
+        Ok(count)
     }
 
     async fn distinct(
@@ -150,12 +207,23 @@ impl Store for MongoStore {
         max_bytes: usize,
     ) -> Result<Vec<Value>, StoreError> {
         let reader = self.reader().await?;
-        reader.distinct(collection, filter, field, max_bytes).await
+        let values = reader.distinct(collection, filter, field, max_bytes).await?;
+        self.certain(&reader).await?;
+        Ok(values)
     }
 
     async fn collections(&self) -> Result<Vec<CollectionName>, StoreError> {
         let reader = self.reader().await?;
-        names::with_documents(&reader.database, reader.answer).await
+        let names = names::with_documents(&reader.database, reader.answer).await?;
+        self.certain(&reader).await?;
+        Ok(names)
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        let reader = self.reader().await?;
+        let look = self.continuity.look();
+        let stored = self.stored(&reader).await?;
+        self.continuity.found(look, stored).map(drop)
     }
 
     fn address(&self) -> DatabaseAddress {
@@ -198,6 +266,7 @@ impl<'a> Exclusive<'a> {
 impl Drop for Exclusive<'_> {
     fn drop(&mut self) {
         self.0.check_again();
+        self.0.continuity.forget();
         self.0.is_copying.store(false, Ordering::SeqCst);
     }
 }

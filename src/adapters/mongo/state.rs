@@ -21,11 +21,28 @@ const COLLECTION: &str = "_rideshare";
 /// The key of that document.
 const KEY: &str = "state";
 
+/// A history as it stands in the database.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Stored {
+    pub(super) history: History,
+    /// Word for word; nothing where nothing was stored yet.
+    text: Option<String>,
+}
+
+impl Stored {
+    /// A history that is to be stored, as JSON, since BSON has no unsigned numbers of 64 bits.
+    pub(super) fn new(history: History) -> Result<Self, StoreError> {
+        let text = serde_json::to_string(&history)
+            .map_err(|_| broken("the history cannot be written down"))?;
+        Ok(Self { history, text: Some(text) })
+    }
+}
+
 /// What a database holds.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum State {
     /// Everything up to this history.
-    Current(History),
+    Current(Stored),
     /// Parts of a copy, which this token tells from others.
     Copying(String),
 }
@@ -34,7 +51,7 @@ pub(super) enum State {
 pub(super) async fn load(database: &Database, limit: Duration) -> Result<State, StoreError> {
     let collection = database.collection::<Document>(COLLECTION);
     let stored = within(limit, collection.find_one(doc! { "_id": KEY })).await?;
-    stored.map_or_else(|| Ok(State::Current(History::default())), |stored| decode(&stored))
+    stored.map_or_else(|| Ok(State::Current(Stored::default())), |stored| decode(&stored))
 }
 
 /// Writes down what the database holds from now on.
@@ -43,14 +60,48 @@ pub(super) async fn save(
     state: &State,
     journal: bool,
 ) -> Result<(), StoreError> {
+    check_writes(&write(attempt, doc! { "_id": KEY }, encode(state), true, journal).await?)
+}
+
+/// Writes down another history in the place of this one. False if something else stands there.
+pub(super) async fn replace(
+    attempt: &Attempt<'_>,
+    current: &Stored,
+    next: &Stored,
+    journal: bool,
+) -> Result<bool, StoreError> {
+    let is_first = current.text.is_none();
+    let place = match &current.text {
+        Some(text) => doc! { "_id": KEY, "history": text },
+        // Matches nothing, so that a document that is there after all stands in the way.
+        None => {
+            doc! { "_id": KEY, "history": { "$exists": false }, "copying": { "$exists": false } }
+        }
+    };
+    let next = encode(&State::Current(next.clone()));
+    let reply = write(attempt, place, next, is_first, journal).await?;
+    if is_first && reply.get_array("writeErrors").is_ok() {
+        return Ok(false);
+    }
+    check_writes(&reply)?;
+    Ok(reply.get_i32("n").unwrap_or_default() == 1)
+}
+
+async fn write(
+    attempt: &Attempt<'_>,
+    place: Document,
+    stored: Document,
+    upsert: bool,
+    journal: bool,
+) -> Result<Document, StoreError> {
     let command = doc! {
         "update": COLLECTION,
-        "updates": [{ "q": { "_id": KEY }, "u": encode(state)?, "upsert": true }],
+        "updates": [{ "q": place, "u": stored, "upsert": upsert }],
         "writeConcern": { "w": 1, "j": journal },
     };
     let command =
         RawDocumentBuf::try_from(&command).map_err(|_| broken("the history is no BSON"))?;
-    check_writes(&attempt.run(command).await?)
+    attempt.run(command).await
 }
 
 /// Empties the database if it holds the remains of a copy.
@@ -65,7 +116,7 @@ pub(super) async fn recover(
     warn!("emptying a database that holds parts of a copy");
     let attempt = writer.begin(reader).await?;
     wipe(&attempt).await?;
-    save(&attempt, &State::Current(History::default()), true).await?;
+    save(&attempt, &State::Current(Stored::new(History::default())?), true).await?;
     attempt.succeeded();
     Ok(())
 }
@@ -79,16 +130,11 @@ pub(super) async fn wipe(attempt: &Attempt<'_>) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// The history as JSON, since BSON has no unsigned numbers of 64 bits.
-fn encode(state: &State) -> Result<Document, StoreError> {
-    Ok(match state {
+fn encode(state: &State) -> Document {
+    match state {
         State::Copying(token) => doc! { "_id": KEY, "copying": token },
-        State::Current(history) => {
-            let history = serde_json::to_string(history)
-                .map_err(|_| broken("the history cannot be written down"))?;
-            doc! { "_id": KEY, "history": history }
-        }
-    })
+        State::Current(stored) => doc! { "_id": KEY, "history": &stored.text },
+    }
 }
 
 fn decode(stored: &Document) -> Result<State, StoreError> {
@@ -97,9 +143,9 @@ fn decode(stored: &Document) -> Result<State, StoreError> {
         let token = token.as_str().ok_or_else(damaged)?;
         return Ok(State::Copying(token.to_owned()));
     }
-    let history = stored.get_str("history").map_err(|_| damaged())?;
-    let history = serde_json::from_str(history).map_err(|_| damaged())?;
-    Ok(State::Current(history))
+    let text = stored.get_str("history").map_err(|_| damaged())?;
+    let history = serde_json::from_str(text).map_err(|_| damaged())?;
+    Ok(State::Current(Stored { history, text: Some(text.to_owned()) }))
 }
 
 #[cfg(test)]
@@ -124,9 +170,10 @@ mod tests {
     #[test]
     fn states_come_back_as_they_were() {
         let copying = State::Copying("token".to_owned());
-        let states = [some_history(), History::default()].map(State::Current);
+        let states = [some_history(), History::default()];
+        let states = states.map(|history| State::Current(Stored::new(history).unwrap()));
         for state in states.into_iter().chain([copying]) {
-            assert_eq!(decode(&encode(&state).unwrap()).unwrap(), state);
+            assert_eq!(decode(&encode(&state)).unwrap(), state);
         }
     }
 

@@ -23,7 +23,7 @@ use crate::ports::store::StoreError;
 const POLL: Duration = Duration::from_millis(20);
 
 /// How many connections carry the writes of one store.
-const CONNECTIONS: u32 = 8;
+pub(super) const CONNECTIONS: u32 = 8;
 
 /// Lets one attempt at writing follow another in order.
 pub(super) struct Writer {

@@ -3,6 +3,7 @@
 //! Opens it, watches it, opens it again, and tells everybody which generation of it stands. It
 //! keeps no channel alive over a loss: whoever had one gets a new one and starts over.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,6 @@ use std::time::Duration;
 use amqprs::Close;
 use amqprs::callbacks::ConnectionCallback;
 use amqprs::connection::{Connection, OpenConnectionArguments};
-use amqprs::tls::TlsAdaptor;
 use anyhow::Context;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -24,6 +24,7 @@ use super::backoff::Backoff;
 use super::channel::OpenChannel;
 use super::confirms::Confirms;
 use super::settings::RabbitmqSettings;
+use super::tls;
 
 /// Bound of opening a connection or a channel.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
@@ -138,11 +139,14 @@ impl SupervisedConnection {
     pub(super) async fn session(&self, within: Duration) -> anyhow::Result<Session> {
         match timeout(within, self.next_session()).await {
             Ok(session) => Ok(session),
-            Err(_) => {
-                let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone();
-                Err(anyhow::anyhow!("no connection to the broker: {trouble}"))
-            }
+            Err(_) => Err(self.missing()),
         }
+    }
+
+    /// Says that there is none, and why.
+    pub(super) fn missing(&self) -> anyhow::Error {
+        let trouble = self.trouble.lock().unwrap_or_else(PoisonError::into_inner);
+        anyhow::anyhow!("no connection to the broker: {trouble}")
     }
 
     /// The connection that stands, or the next one. Safe to cancel.
@@ -173,12 +177,22 @@ fn arguments(
         .connection_name(&name)
         .heartbeat(settings.heartbeat_seconds);
     if address.tls {
-        let domain = address.server_name().to_owned();
-        let tls = TlsAdaptor::without_client_auth(settings.ca_file.as_deref(), domain)
-            .context("rabbitmq.ca_file cannot be used")?;
+        let tls = tls::adaptor(address.server_name(), settings.ca_file.as_deref())?;
         arguments.scheme("amqps").tls_adaptor(tls);
     }
     Ok(arguments.finish())
+}
+
+/// What the client says, and what to do about it where it knows no better than that.
+fn explained(error: &str) -> String {
+    if error.contains("peer certificate") {
+        return format!("{error}; the authorities trusted are those of rabbitmq.ca_file");
+    }
+    // The broker just hangs up on whoever does not say that they would understand more.
+    if error.contains("peer shutdown") || error.contains("connection interrupted") {
+        return format!("{error}; it refuses the user or password of rabbitmq.url, or is starting");
+    }
+    error.to_owned()
 }
 
 struct Supervisor {
@@ -202,14 +216,14 @@ impl Supervisor {
     async fn run(self) {
         let mut backoff = Backoff::new();
         let mut generation = 0;
-        let mut told = false;
+        let mut told = HashSet::new();
         loop {
             let started_at = Instant::now();
             match timeout(OPEN_TIMEOUT, self.open()).await {
                 Ok(Ok(opened)) => {
                     generation += 1;
                     info!(broker = %self.shown_address, generation, "connected to the broker");
-                    told = false;
+                    told.clear();
                     self.serve(opened, generation).await;
                     self.note("the connection was lost".to_owned());
                     self.state.send_replace(ConnectionState::Disconnected);
@@ -218,8 +232,8 @@ impl Supervisor {
                     }
                     warn!(broker = %self.shown_address, generation, "connection to the broker lost");
                 }
-                Ok(Err(error)) => self.failed(&format!("{error:#}"), &mut told),
-                Err(_) => self.failed("no answer", &mut told),
+                Ok(Err(error)) => self.failed(explained(&format!("{error:#}")), &mut told),
+                Err(_) => self.failed("no answer".to_owned(), &mut told),
             }
             tokio::select! {
                 biased;
@@ -229,12 +243,12 @@ impl Supervisor {
         }
     }
 
-    /// Tells people once, and those who wait each time.
-    fn failed(&self, error: &str, told: &mut bool) {
-        self.note(error.to_owned());
-        if !*told {
+    /// Tells people each reason once, and those who wait the last one.
+    fn failed(&self, error: String, told: &mut HashSet<String>) {
+        self.note(error.clone());
+        if !told.contains(&error) {
             warn!(broker = %self.shown_address, error, "the broker cannot be reached, trying on");
-            *told = true;
+            told.insert(error);
         }
     }
 

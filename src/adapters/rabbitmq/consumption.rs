@@ -29,8 +29,16 @@ use crate::ports::requests::{Delivery, Ticket};
 /// How often a quorum queue has delivered a message before.
 const DELIVERY_COUNT_HEADER: &str = "x-delivery-count";
 
+/// How many times the same was sent before. Each of them may have been the end of a consumer, which
+/// the broker counts for each message apart.
+pub(super) const SENT_BEFORE_HEADER: &str = "x-rideshare-sent-before";
+
 /// Why a message was set aside.
 const REASON_HEADER: &str = "x-rideshare-reason";
+
+/// The longest reason, in bytes. It may quote the message, and headers have to fit into one frame:
+/// with a larger one the broker would close the connection, again and again.
+const MAX_REASON_BYTES: usize = 1_024;
 
 /// Taken for the life of a request that names none.
 const DEFAULT_EXPIRY: Duration = Duration::from_secs(60);
@@ -147,19 +155,21 @@ impl Consumption {
         let content = message.content.unwrap_or_default();
         let ticket = Ticket(tag);
         self.unsettled.insert(tag, return_address(&properties));
-        let deliveries = number_header(&properties, DELIVERY_COUNT_HEADER).unwrap_or(0);
-        if deliveries >= u64::from(self.broker.settings.delivery_limit) {
+        let number = |header| number_header(&properties, header).unwrap_or(0);
+        let tried = number(DELIVERY_COUNT_HEADER).saturating_add(number(SENT_BEFORE_HEADER));
+        if tried >= u64::from(self.broker.settings.delivery_limit) {
             return self.set_aside(tag, content, "it came back too often").await;
         }
-        let request: Request = match decode(&content) {
+        let request = match read(&content, self.broker.settings.max_message_bytes) {
             Ok(request) => request,
-            Err(error) => return self.set_aside(tag, content, &error.to_string()).await,
+            Err(reason) => return self.set_aside(tag, content, &reason).await,
         };
         let delivery = Delivery {
             ticket,
             request: Arc::new(request),
             // The time in the queue is not known here; the broker drops what waits longer there.
             expires_at: Instant::now() + expires_in(&properties),
+            tried: u32::try_from(tried).unwrap_or(u32::MAX),
         };
         if self.forward.send(Arrived { delivery, bytes: content.len() }).is_err() {
             self.refused.push(ticket);
@@ -170,6 +180,7 @@ impl Consumption {
     /// Puts a message that nobody can or should carry out where people can look at it.
     async fn set_aside(&mut self, tag: u64, content: Vec<u8>, reason: &str) -> anyhow::Result<()> {
         let queue = self.broker.topology.dead_letter_queue.clone();
+        let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
         warn!(reason, bytes = content.len(), set_aside_in = queue, "request set aside");
         if content.len() <= self.broker.settings.max_message_bytes {
             let headers = table([(REASON_HEADER, reason.into())]);
@@ -266,6 +277,17 @@ impl Consumption {
         let refused = std::mem::take(&mut self.refused);
         self.release(refused).await
     }
+}
+
+/// The request in a message. Nobody but an orchestrator should write into the queue; what no
+/// orchestrator writes is not carried out.
+fn read(content: &[u8], most: usize) -> Result<Request, String> {
+    if content.len() > most {
+        return Err(format!("{} bytes are more than a request takes", content.len()));
+    }
+    let request: Request = decode(content).map_err(|error| error.to_string())?;
+    request.check().map_err(|error| format!("no valid request: {error}"))?;
+    Ok(request)
 }
 
 fn return_address(properties: &BasicProperties) -> ReturnAddress {

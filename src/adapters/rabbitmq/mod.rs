@@ -24,6 +24,7 @@ mod sender;
 mod settings;
 mod settlement;
 mod tail;
+mod tls;
 mod topology;
 
 use std::sync::Arc;

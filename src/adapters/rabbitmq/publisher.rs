@@ -117,7 +117,7 @@ impl Publisher {
         let error = if self.broker.publishing.is_connected() {
             anyhow::anyhow!("the broker takes no messages at the moment")
         } else {
-            anyhow::anyhow!("no connection to the broker")
+            self.broker.publishing.missing()
         };
         PublishError::NotSent(error)
     }

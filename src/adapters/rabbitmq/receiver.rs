@@ -14,12 +14,18 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, debug, info_span};
 
 use super::Broker;
+use super::channel::table;
 use super::consumption::{Arrived, Command, Consumption};
 use super::publisher::SETUP_TIMEOUT;
+use super::topology::number;
 use crate::domain::message::{Reply, encode};
 use crate::ports::requests::{
-    Answers, Consumer, Deliveries, Delivery, Queue, RequestReceiver, RequestsError, Ticket,
+    Answers, Consumer, Deliveries, Delivery, Queue, Rank, RequestReceiver, RequestsError, Ticket,
 };
+
+/// A consumer without room is passed over, and one whose process stands still runs out of it:
+/// <https://www.rabbitmq.com/docs/consumer-priority>
+const PRIORITY_ARGUMENT: &str = "x-priority";
 
 /// What one call of `receive` hands out at most, about.
 const MOST_BYTES: usize = 1 << 20;
@@ -37,8 +43,13 @@ impl RabbitmqRequestReceiver {
 
 #[async_trait]
 impl RequestReceiver for RabbitmqRequestReceiver {
-    async fn consume(&self, queue: &Queue, unanswered: u16) -> Result<Consumer, RequestsError> {
-        let starting = start(self.broker.clone(), queue.clone(), unanswered);
+    async fn consume_ranked(
+        &self,
+        queue: &Queue,
+        unanswered: u16,
+        rank: Rank,
+    ) -> Result<Consumer, RequestsError> {
+        let starting = start(self.broker.clone(), queue.clone(), unanswered, rank);
         // In a task of its own, as setting up must not be cut short.
         match tokio::spawn(starting).await {
             Ok(Ok(consumer)) => Ok(consumer),
@@ -48,7 +59,12 @@ impl RequestReceiver for RabbitmqRequestReceiver {
     }
 }
 
-async fn start(broker: Arc<Broker>, queue: Queue, unanswered: u16) -> anyhow::Result<Consumer> {
+async fn start(
+    broker: Arc<Broker>,
+    queue: Queue,
+    unanswered: u16,
+    rank: Rank,
+) -> anyhow::Result<Consumer> {
     let session = broker.publishing.session(broker.settings.wait()).await?;
     let open = session.open_channel(None).await?;
     let name = match &queue {
@@ -63,7 +79,8 @@ async fn start(broker: Arc<Broker>, queue: Queue, unanswered: u16) -> anyhow::Re
             broker.topology.declare_queue(&open, &queue).await?;
             let limited = open.channel.basic_qos(limit).await;
             limited.map_err(|error| open.ending.explain(error))?;
-            let arguments = BasicConsumeArguments::new(&name, "");
+            let mut arguments = BasicConsumeArguments::new(&name, "");
+            arguments.arguments(table([(PRIORITY_ARGUMENT, number(rank.0))]));
             let consumed = open.channel.basic_consume_rx(arguments).await;
             consumed.map_err(|error| open.ending.explain(error))
         })

@@ -12,7 +12,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amqprs::BasicProperties;
+use amqprs::{BasicProperties, FieldValue};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -20,6 +20,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, info_span};
 
 use super::Broker;
+use super::channel::table;
+use super::consumption::SENT_BEFORE_HEADER;
 use super::publisher::{Message, PublishError, Publisher};
 use super::replies;
 use super::topology::Declares;
@@ -81,6 +83,17 @@ impl RequestSender for RabbitmqRequestSender {
         request: Arc<Request>,
         expires_in: Duration,
     ) -> Result<(), RequestsError> {
+        self.send_again(queue, correlation, request, expires_in, 0).await
+    }
+
+    async fn send_again(
+        &self,
+        queue: &Queue,
+        correlation: Correlation,
+        request: Arc<Request>,
+        expires_in: Duration,
+        times: u32,
+    ) -> Result<(), RequestsError> {
         let Broker { settings, topology, .. } = &*self.broker;
         let body = encode(&*request);
         if body.len() > settings.max_message_bytes {
@@ -103,6 +116,7 @@ impl RequestSender for RabbitmqRequestSender {
             .with_correlation_id(&correlation.0.to_string())
             .with_reply_to(&reply_to)
             .with_expiration(&milliseconds(expires_in).to_string())
+            .with_headers(table([(SENT_BEFORE_HEADER, FieldValue::l(times.into()))]))
             .finish();
         let exchange = String::new();
         let message = Message { exchange, routing_key, properties, body, mandatory };

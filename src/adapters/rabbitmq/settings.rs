@@ -52,7 +52,8 @@ pub struct RabbitmqSettings {
     pub log_queue: String,
     /// Bytes of records that are kept at least, in whole segments; the oldest go first.
     pub log_max_bytes: u64,
-    /// Bytes of one segment, the unit of retention.
+    /// Bytes of one segment, the unit of retention. At most half of what is kept: the broker never
+    /// takes the last segment away, but one that was just begun holds no record yet.
     pub log_segment_bytes: u64,
     /// Records on their way to one tail at most; bounds its memory.
     pub log_prefetch: u16,
@@ -87,7 +88,7 @@ impl Default for RabbitmqSettings {
             log_queue: "rideshare.log".to_owned(),
             log_max_bytes: 10 << 30,
             log_segment_bytes: 64 << 20,
-            log_prefetch: 128,
+            log_prefetch: 512,
             progress_exchange: "progress".to_owned(),
             progress_buffer: 1_024,
             max_message_bytes: 16 << 20,
@@ -136,8 +137,8 @@ impl RabbitmqSettings {
         ensure!(self.log_prefetch > 0, "rabbitmq.log_prefetch must not be 0");
         ensure!(self.progress_buffer > 0, "rabbitmq.progress_buffer must not be 0");
         ensure!(
-            self.log_segment_bytes <= self.log_max_bytes,
-            "rabbitmq.log_segment_bytes must not be larger than rabbitmq.log_max_bytes"
+            self.log_segment_bytes <= self.log_max_bytes / 2,
+            "rabbitmq.log_segment_bytes must not be larger than half of log.max_bytes"
         );
         Ok(())
     }

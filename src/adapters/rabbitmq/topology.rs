@@ -231,6 +231,6 @@ fn durable(name: &str, arguments: FieldTable) -> QueueDeclareArguments {
 }
 
 /// The broker knows signed numbers only.
-fn number(value: u64) -> FieldValue {
+pub(super) fn number(value: u64) -> FieldValue {
     FieldValue::l(i64::try_from(value).unwrap_or(i64::MAX))
 }

@@ -5,6 +5,7 @@
 //! connection breaks or falls silent. A client that brings no session for two session timeouts
 //! is dropped, and a new one built.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -74,8 +75,10 @@ pub(super) struct Driver {
     shared: Arc<Shared>,
     operation_timeout: Duration,
     backoff: Backoff,
-    /// What was last said in the log; `None` before anything was.
-    said_up: Option<bool>,
+    /// The last word in the log was that it is connected.
+    said_up: bool,
+    /// Why it was not since then, as the log says.
+    said_down: BTreeSet<String>,
     /// When the server was last known to keep our session.
     last_good: Instant,
 }
@@ -93,7 +96,8 @@ impl Driver {
             shared,
             operation_timeout,
             backoff: Backoff::default(),
-            said_up: None,
+            said_up: false,
+            said_down: BTreeSet::new(),
             last_good: Instant::now(),
         }
     }
@@ -152,7 +156,10 @@ impl Driver {
                 () = await_change(&mut link, up) => Trouble::Failed(ZkError::ConnectionLoss),
                 trouble = self.hold(client) => trouble,
             };
-            let reason = anyhow!(trouble);
+            let mut reason = anyhow!(trouble);
+            if trouble == Trouble::Failed(ZkError::NoAuth) {
+                reason = reason.context("zookeeper.credentials are not those of zookeeper.root");
+            }
             self.down(&reason);
             if trouble == Trouble::Confused {
                 return End::Useless(reason);
@@ -249,18 +256,21 @@ impl Driver {
     }
 
     fn up(&mut self, session: &Session) {
-        if self.said_up != Some(true) {
+        if !self.said_up {
             info!(session = format!("{:#x}", session.id()), "coordination connected");
         }
-        self.said_up = Some(true);
+        self.said_up = true;
+        self.said_down.clear();
     }
 
     fn down(&mut self, reason: &anyhow::Error) {
         self.shared.disconnect();
-        if self.said_up != Some(false) {
-            warn!(reason = format!("{reason:#}"), "coordination unavailable, trying again");
+        let reason = format!("{reason:#}");
+        if !self.said_down.contains(&reason) {
+            warn!(reason, "coordination unavailable, trying again");
+            self.said_down.insert(reason);
         }
-        self.said_up = Some(false);
+        self.said_up = false;
     }
 }
 

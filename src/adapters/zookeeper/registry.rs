@@ -117,13 +117,15 @@ impl Registry {
         entry.is_some_and(|entry| entry.refused.replace(pending.number) != Some(pending.number))
     }
 
-    /// Notes that a path has no znode. If one is wanted there, it is pending again.
+    /// Notes that a path has no znode. If one is wanted there, it is pending again. What was asked
+    /// for since the last write is news, and is to stand whoever came into its place meanwhile.
     pub(super) fn vanished(&self, path: &str) {
-        if let Some(entry) = self.lock().get_mut(path)
-            && entry.written.take().is_some()
-        {
-            entry.manner = Manner::Restore;
-            self.wake.notify_one();
+        if let Some(entry) = self.lock().get_mut(path) {
+            let is_news = entry.is_pending();
+            if entry.written.take().is_some() {
+                entry.manner = if is_news { Manner::Enter } else { Manner::Restore };
+                self.wake.notify_one();
+            }
         }
     }
 
@@ -182,6 +184,19 @@ mod tests {
             only(&registry),
             Pending { path: "/n".to_owned(), data: vec![2], number: 2, manner: Manner::Update }
         );
+    }
+
+    #[tokio::test]
+    async fn request_is_entered_though_what_it_replaces_vanishes_first() {
+        let registry = Registry::default();
+        registry.want("/n", vec![1]);
+        registry.record(&only(&registry));
+        registry.want("/n", vec![2]);
+        registry.vanished("/n");
+        assert_eq!(only(&registry).manner, Manner::Enter);
+        registry.record(&only(&registry));
+        registry.vanished("/n");
+        assert_eq!(only(&registry).manner, Manner::Restore, "nothing was asked for since");
     }
 
     #[tokio::test]
