@@ -13,6 +13,9 @@ use tokio::time::Instant;
 
 use super::error::Problem;
 use super::extract;
+use super::openapi::apps::Nothing;
+use super::openapi::database::TimeoutHeader;
+use super::openapi::problems;
 use super::render::at_offset;
 use super::server::{methods, on};
 use crate::domain::document::Value;
@@ -21,7 +24,7 @@ use crate::roles::apps::{AppError, Session};
 
 const COUNT_PATH: &str = "/api/v1/_count";
 /// Asked by whoever runs the service, not by whoever uses it.
-const UNCOUNTED: [&str; 3] = [COUNT_PATH, "/healthz", "/readyz"];
+const UNCOUNTED: [&str; 5] = [COUNT_PATH, "/healthz", "/readyz", "/openapi.json", "/docs"];
 
 pub(super) type Answer = Result<HttpResponse, Problem>;
 
@@ -31,7 +34,7 @@ pub(super) struct Counter(AtomicU64);
 
 impl Counter {
     pub(super) fn count(&self, path: &str) {
-        if !UNCOUNTED.contains(&path) {
+        if !UNCOUNTED.contains(&path) && !path.starts_with("/docs/") {
             self.0.fetch_add(1, Ordering::AcqRel);
         }
     }
@@ -95,26 +98,54 @@ pub(super) fn routes(common: Common, config: &mut ServiceConfig) {
         .service(methods("/readyz", [on("GET", web::get().to(readyz))]));
 }
 
-async fn count(counter: Data<Counter>) -> HttpResponse {
+/// The requests since the start or the last reset.
+#[utoipa::path(
+    get, path = COUNT_PATH, tag = "service",
+    responses((status = 200, description = "One number.", body = [u64], example = json!([9]))),
+)]
+pub(super) async fn count(counter: Data<Counter>) -> HttpResponse {
     HttpResponse::Ok().json([counter.0.load(Ordering::Acquire)])
 }
 
-async fn reset_count(counter: Data<Counter>) -> HttpResponse {
+/// Counts anew from 0.
+#[utoipa::path(
+    delete, path = COUNT_PATH, tag = "service",
+    responses((status = 200, description = "Done.", body = Nothing)),
+)]
+pub(super) async fn reset_count(counter: Data<Counter>) -> HttpResponse {
     counter.0.store(0, Ordering::Release);
     HttpResponse::Ok().json(json!({}))
 }
 
-async fn clear(request: HttpRequest, common: Data<Common>) -> Answer {
+/// Clears all rides and users.
+#[utoipa::path(
+    post, path = "/api/v1/db/clear", tag = "service", params(TimeoutHeader),
+    responses((status = 200, description = "Cleared.", body = Nothing), problems::Common),
+)]
+pub(super) async fn clear(request: HttpRequest, common: Data<Common>) -> Answer {
     let deadline = deadline(request.headers())?;
     let _place = common.enter()?;
     Ok(done(StatusCode::OK, common.session.clear(deadline).await?))
 }
 
-async fn healthz() -> HttpResponse {
+/// Whether the process lives.
+#[utoipa::path(
+    get, path = "/healthz", tag = "service",
+    responses((status = 200, description = "It lives.", body = Object, example = json!({ "status": "ok" }))),
+)]
+pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-async fn readyz(request: HttpRequest, common: Data<Common>) -> Answer {
+/// Whether the database can be reached.
+#[utoipa::path(
+    get, path = "/readyz", tag = "service", params(TimeoutHeader),
+    responses(
+        (status = 200, description = "Ready.", body = Object, example = json!({ "status": "ready" })),
+        problems::Common,
+    ),
+)]
+pub(super) async fn readyz(request: HttpRequest, common: Data<Common>) -> Answer {
     common.session.check(deadline(request.headers())?).await?;
     Ok(HttpResponse::Ok().json(json!({ "status": "ready" })))
 }

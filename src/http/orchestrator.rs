@@ -9,6 +9,9 @@ use serde_json::json;
 
 use super::error::Problem;
 use super::extract;
+use super::openapi::apps::Nothing;
+use super::openapi::database::{self as described, TimeoutHeader, WriteHeaders};
+use super::openapi::{self, problems};
 use super::render;
 use super::server::{methods, on};
 use crate::domain::document::{CollectionName, DocumentId, Value};
@@ -38,6 +41,7 @@ type Answer = Result<HttpResponse, Problem>;
 
 /// Adds the routes.
 pub fn routes(state: State, config: &mut ServiceConfig) {
+    openapi::routes::<openapi::Database>(config);
     config
         .app_data(Data::new(state))
         .service(methods("/api/v1/db/write", [on("POST", web::post().to(write))]))
@@ -53,7 +57,21 @@ pub fn routes(state: State, config: &mut ServiceConfig) {
         .service(methods("/metrics", [on("GET", web::get().to(metrics))]));
 }
 
-async fn write(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
+/// Carries out a write; all or nothing, once for each idempotency key.
+#[utoipa::path(
+    post, path = "/api/v1/db/write", tag = "documents",
+    params(WriteHeaders, TimeoutHeader), request_body = described::Write,
+    responses(
+        (status = 200, description = "Done.", body = described::Written),
+        (status = 201, description = "Inserted.", body = described::Written),
+        (
+            status = 409, description = "Documents with these `ids` exist already; nothing was written.",
+            body = problems::Problem, content_type = "application/problem+json",
+        ),
+        problems::Common, problems::WithBody,
+    ),
+)]
+pub(super) async fn write(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
     let bytes = extract::body(payload, state.body_limit).await?;
     let body = extract::parse(&bytes)?;
     if original::is_original_write(&body) {
@@ -101,7 +119,16 @@ fn fresh_id() -> DocumentId {
     DocumentId::String(uuid::Uuid::now_v7().to_string())
 }
 
-async fn read(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
+/// Answers from the workers' databases.
+#[utoipa::path(
+    post, path = "/api/v1/db/read", tag = "documents",
+    params(TimeoutHeader), request_body = described::Read,
+    responses(
+        (status = 200, description = "What was found.", body = described::Found),
+        problems::Common, problems::WithBody,
+    ),
+)]
+pub(super) async fn read(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
     state.handle.gateway.count_read();
     let bytes = extract::body(payload, state.body_limit).await?;
     let body = extract::parse(&bytes)?;
@@ -145,7 +172,16 @@ async fn read_original(
     }
 }
 
-async fn clear(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
+/// Clears `rides` and `users`, and what is named.
+#[utoipa::path(
+    post, path = "/api/v1/db/clear", tag = "documents",
+    params(WriteHeaders, TimeoutHeader), request_body = Option<described::Clear>,
+    responses(
+        (status = 200, description = "Cleared.", body = Nothing),
+        problems::Common, problems::WithBody,
+    ),
+)]
+pub(super) async fn clear(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
     let bytes = extract::body(payload, state.body_limit).await?;
     let mut collections = APP_COLLECTIONS
         .iter()
@@ -181,7 +217,19 @@ fn named_collections(body: Value) -> Result<Vec<CollectionName>, Problem> {
     }
 }
 
-async fn crash_master(state: Data<State>) -> Answer {
+/// Kills the master and its database, and answers its pid.
+#[utoipa::path(
+    post, path = "/api/v1/crash/master", tag = "control",
+    responses(
+        (status = 200, description = "Its pid.", body = [u32], example = json!([4711])),
+        (
+            status = 409, description = "There is no master.",
+            body = problems::Problem, content_type = "application/problem+json",
+        ),
+        problems::Common,
+    ),
+)]
+pub(super) async fn crash_master(state: Data<State>) -> Answer {
     Ok(HttpResponse::Ok().json([state.handle.crash_master().await?]))
 }
 
@@ -190,7 +238,20 @@ struct CrashQuery {
     pick: Option<String>,
 }
 
-async fn crash_slave(request: HttpRequest, state: Data<State>) -> Answer {
+/// Kills a slave and its database, and answers its pid.
+#[utoipa::path(
+    post, path = "/api/v1/crash/slave", tag = "control",
+    params(described::PickQuery),
+    responses(
+        (status = 200, description = "Its pid.", body = [u32], example = json!([4712])),
+        (
+            status = 409, description = "There is no slave.",
+            body = problems::Problem, content_type = "application/problem+json",
+        ),
+        problems::Common,
+    ),
+)]
+pub(super) async fn crash_slave(request: HttpRequest, state: Data<State>) -> Answer {
     let query = Query::<CrashQuery>::from_query(request.query_string())
         .map_err(|error| Problem::bad_request(error.to_string()))?;
     let pick = match query.pick.as_deref() {
@@ -201,25 +262,56 @@ async fn crash_slave(request: HttpRequest, state: Data<State>) -> Answer {
     Ok(HttpResponse::Ok().json([state.handle.crash_slave(pick).await?]))
 }
 
-async fn worker_list(state: Data<State>) -> HttpResponse {
+/// The pids of all workers, ascending.
+#[utoipa::path(
+    get, path = "/api/v1/worker/list", tag = "sight",
+    responses((status = 200, description = "Pids.", body = [u32], example = json!([4711, 4712]))),
+)]
+pub(super) async fn worker_list(state: Data<State>) -> HttpResponse {
     let workers = state.handle.workers();
     let alive = workers.iter().filter(|worker| worker.state == Life::Running);
     HttpResponse::Ok().json(alive.filter_map(|worker| worker.pid).collect::<Vec<_>>())
 }
 
-async fn workers(state: Data<State>) -> HttpResponse {
+/// All workers.
+#[utoipa::path(
+    get, path = "/api/v1/workers", tag = "sight",
+    responses((status = 200, description = "Workers.", body = [described::Worker])),
+)]
+pub(super) async fn workers(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(state.handle.workers())
 }
 
-async fn events(state: Data<State>) -> HttpResponse {
+/// What happened to the workers, oldest first.
+#[utoipa::path(
+    get, path = "/api/v1/events", tag = "sight",
+    responses((status = 200, description = "Events.", body = [described::Event])),
+)]
+pub(super) async fn events(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(state.handle.journal.entries())
 }
 
-async fn healthz() -> HttpResponse {
+/// Whether the process lives.
+#[utoipa::path(
+    get, path = "/healthz", tag = "sight",
+    responses((status = 200, description = "It lives.", body = Object, example = json!({ "status": "ok" }))),
+)]
+pub(super) async fn healthz() -> HttpResponse {
     HttpResponse::Ok().json(json!({ "status": "ok" }))
 }
 
-async fn readyz(state: Data<State>) -> Answer {
+/// Whether reads and writes can be taken.
+#[utoipa::path(
+    get, path = "/readyz", tag = "sight",
+    responses(
+        (status = 200, description = "Ready.", body = Object, example = json!({ "status": "ready" })),
+        (
+            status = 503, description = "Not ready, for these `reasons`.",
+            body = problems::Problem, content_type = "application/problem+json",
+        ),
+    ),
+)]
+pub(super) async fn readyz(state: Data<State>) -> Answer {
     let reasons = state.handle.unready();
     if reasons.is_empty() {
         return Ok(HttpResponse::Ok().json(json!({ "status": "ready" })));
@@ -228,9 +320,20 @@ async fn readyz(state: Data<State>) -> Answer {
     Err(problem.with("reasons", json!(reasons)))
 }
 
-async fn metrics(state: Data<State>) -> Answer {
+/// The metrics of this process, for Prometheus.
+#[utoipa::path(
+    get, path = "/metrics", tag = "sight",
+    responses(
+        (status = 200, description = "Metrics.", body = String, content_type = "text/plain"),
+        (
+            status = 404, description = "This process keeps none.",
+            body = problems::Problem, content_type = "application/problem+json",
+        ),
+    ),
+)]
+pub(super) async fn metrics(state: Data<State>) -> Answer {
     let Some(metrics) = &state.metrics else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "no metrics are kept by this process"));
     };
-    Ok(HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(metrics.render()))
+    Ok(render::metrics(metrics))
 }

@@ -2,6 +2,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Serialize;
 use serde_json::{Value as Json, json};
 
@@ -98,4 +99,9 @@ pub(super) fn read(answer: &ReadAnswer) -> HttpResponse {
         }
         ReadResult::Values(values) => at_offset(StatusCode::OK, offset, &Values { values, offset }),
     }
+}
+
+/// The metrics of this process, for Prometheus.
+pub(super) fn metrics(recorder: &PrometheusHandle) -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; version=0.0.4").body(recorder.render())
 }

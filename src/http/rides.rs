@@ -11,6 +11,9 @@ use serde::Serialize;
 use super::apps::{self, Answer, Common, deadline, done, nothing};
 use super::error::Problem;
 use super::extract;
+use super::openapi::apps::{self as described, Nothing};
+use super::openapi::database::{OffsetHeader, TimeoutHeader};
+use super::openapi::{self, problems};
 use super::render::at_offset;
 use super::server::{methods, on};
 use crate::domain::ids::Offset;
@@ -48,6 +51,7 @@ struct RideBody<'a> {
 
 /// Adds the routes.
 pub fn routes(state: State, common: Common, config: &mut ServiceConfig) {
+    openapi::routes::<openapi::Rides>(config);
     apps::routes(common, config);
     config
         .app_data(Data::new(state))
@@ -66,7 +70,16 @@ pub fn routes(state: State, common: Common, config: &mut ServiceConfig) {
         ));
 }
 
-async fn create(
+/// Offers a ride.
+#[utoipa::path(
+    post, path = "/api/v1/rides", tag = "rides",
+    params(TimeoutHeader, OffsetHeader), request_body = described::NewRide,
+    responses(
+        (status = 201, description = "Offered.", body = Nothing),
+        problems::Common, problems::WithBody,
+    ),
+)]
+pub(super) async fn create(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
@@ -79,7 +92,16 @@ async fn create(
     Ok(done(StatusCode::CREATED, state.rides.create(ride, at_least, deadline).await?))
 }
 
-async fn list(request: HttpRequest, state: Data<State>, common: Data<Common>) -> Answer {
+/// The upcoming rides on a way, by time.
+#[utoipa::path(
+    get, path = "/api/v1/rides", tag = "rides", params(described::Way, TimeoutHeader, OffsetHeader),
+    responses(
+        (status = 200, description = "Rides.", body = [described::Offer]),
+        (status = 204, description = "There is none."),
+        problems::Common,
+    ),
+)]
+pub(super) async fn list(request: HttpRequest, state: Data<State>, common: Data<Common>) -> Answer {
     let query = Query::<HashMap<String, String>>::from_query(request.query_string());
     let query = query.map_err(|error| Problem::bad_request(error.to_string()))?;
     let deadline = deadline(request.headers())?;
@@ -98,7 +120,19 @@ async fn list(request: HttpRequest, state: Data<State>, common: Data<Common>) ->
     Ok(at_offset(StatusCode::OK, found.offset, &bodies))
 }
 
-async fn count(request: HttpRequest, state: Data<State>, common: Data<Common>) -> Answer {
+/// How many rides there are.
+#[utoipa::path(
+    get, path = "/api/v1/rides/count", tag = "rides", params(TimeoutHeader, OffsetHeader),
+    responses(
+        (status = 200, description = "One number.", body = [u64], example = json!([9])),
+        problems::Common,
+    ),
+)]
+pub(super) async fn count(
+    request: HttpRequest,
+    state: Data<State>,
+    common: Data<Common>,
+) -> Answer {
     let deadline = deadline(request.headers())?;
     let at_least = extract::offset(request.headers())?;
     let _place = common.enter()?;
@@ -106,7 +140,17 @@ async fn count(request: HttpRequest, state: Data<State>, common: Data<Common>) -
     Ok(at_offset(StatusCode::OK, count.offset, &[count.answer]))
 }
 
-async fn find(request: HttpRequest, state: Data<State>, common: Data<Common>) -> Answer {
+/// A ride.
+#[utoipa::path(
+    get, path = "/api/v1/rides/{rideId}", tag = "rides",
+    params(("rideId" = i64, Path, description = "Its id."), TimeoutHeader, OffsetHeader),
+    responses(
+        (status = 200, description = "The ride.", body = described::Ride),
+        (status = 204, description = "There is none of this id."),
+        problems::Common,
+    ),
+)]
+pub(super) async fn find(request: HttpRequest, state: Data<State>, common: Data<Common>) -> Answer {
     let deadline = deadline(request.headers())?;
     let at_least = extract::offset(request.headers())?;
     let Some(id) = ride_id(&request)? else { return Ok(nothing(Offset::default())) };
@@ -118,7 +162,17 @@ async fn find(request: HttpRequest, state: Data<State>, common: Data<Common>) ->
     }
 }
 
-async fn join(
+/// Joins a ride; twice changes nothing.
+#[utoipa::path(
+    post, path = "/api/v1/rides/{rideId}", tag = "rides",
+    params(("rideId" = i64, Path, description = "Its id."), TimeoutHeader, OffsetHeader),
+    request_body = described::Username,
+    responses(
+        (status = 200, description = "Joined.", body = Nothing),
+        problems::Common, problems::WithBody,
+    ),
+)]
+pub(super) async fn join(
     request: HttpRequest,
     payload: Payload,
     state: Data<State>,
@@ -132,7 +186,17 @@ async fn join(
     Ok(done(StatusCode::OK, state.rides.join(id, &username, at_least, deadline).await?))
 }
 
-async fn delete(request: HttpRequest, state: Data<State>, common: Data<Common>) -> Answer {
+/// Removes a ride.
+#[utoipa::path(
+    delete, path = "/api/v1/rides/{rideId}", tag = "rides",
+    params(("rideId" = i64, Path, description = "Its id."), TimeoutHeader),
+    responses((status = 200, description = "Removed.", body = Nothing), problems::Common),
+)]
+pub(super) async fn delete(
+    request: HttpRequest,
+    state: Data<State>,
+    common: Data<Common>,
+) -> Answer {
     let deadline = deadline(request.headers())?;
     let id = ride_id(&request)?.ok_or_else(no_such_ride)?;
     let _place = common.enter()?;

@@ -8,6 +8,9 @@ use serde_json::json;
 use super::apps::{self, Answer, Common, deadline, done, nothing};
 use super::error::Problem;
 use super::extract;
+use super::openapi::apps::{self as described, Nothing};
+use super::openapi::database::{OffsetHeader, TimeoutHeader};
+use super::openapi::{self, problems};
 use super::render::at_offset;
 use super::server::{methods, on};
 use crate::domain::rides::{NewUser, parse_username};
@@ -15,6 +18,7 @@ use crate::roles::users::Users;
 
 /// Adds the routes.
 pub fn routes(users: Users, common: Common, config: &mut ServiceConfig) {
+    openapi::routes::<openapi::Users>(config);
     apps::routes(common, config);
     config
         .app_data(Data::new(users))
@@ -30,7 +34,16 @@ pub fn routes(users: Users, common: Common, config: &mut ServiceConfig) {
         ));
 }
 
-async fn create(
+/// Adds a user.
+#[utoipa::path(
+    put, path = "/api/v1/users", tag = "users",
+    params(TimeoutHeader), request_body = described::NewUser,
+    responses(
+        (status = 201, description = "Added.", body = Nothing),
+        problems::Common, problems::WithBody,
+    ),
+)]
+pub(super) async fn create(
     request: HttpRequest,
     payload: Payload,
     users: Data<Users>,
@@ -42,7 +55,16 @@ async fn create(
     Ok(done(StatusCode::CREATED, users.create(user, deadline).await?))
 }
 
-async fn list(request: HttpRequest, users: Data<Users>, common: Data<Common>) -> Answer {
+/// The names of all users.
+#[utoipa::path(
+    get, path = "/api/v1/users", tag = "users", params(TimeoutHeader, OffsetHeader),
+    responses(
+        (status = 200, description = "Names.", body = [String], example = json!(["ann", "bob"])),
+        (status = 204, description = "There is none."),
+        problems::Common,
+    ),
+)]
+pub(super) async fn list(request: HttpRequest, users: Data<Users>, common: Data<Common>) -> Answer {
     let deadline = deadline(request.headers())?;
     let at_least = extract::offset(request.headers())?;
     let _place = common.enter()?;
@@ -53,15 +75,40 @@ async fn list(request: HttpRequest, users: Data<Users>, common: Data<Common>) ->
     Ok(at_offset(StatusCode::OK, names.offset, &names.answer))
 }
 
-async fn find(request: HttpRequest, users: Data<Users>, common: Data<Common>) -> Answer {
+/// Whether there is a user of this name.
+#[utoipa::path(
+    get, path = "/api/v1/users/{username}", tag = "users",
+    params(("username" = String, Path, description = "The name."), TimeoutHeader, OffsetHeader),
+    responses(
+        (status = 200, description = "There is.", body = described::Username),
+        (
+            status = 404, description = "There is not.",
+            body = problems::Problem, content_type = "application/problem+json",
+        ),
+        problems::Common,
+    ),
+)]
+pub(super) async fn find(request: HttpRequest, users: Data<Users>, common: Data<Common>) -> Answer {
     let Some(username) = extract::last_segment(request.uri().path()) else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "there is no such user"));
     };
     answer_whether(&username, &request, &users, &common).await
 }
 
-/// For names that do not fit into a path.
-async fn look_up(
+/// Whether there is a user of this name, for names that do not fit into a path.
+#[utoipa::path(
+    post, path = "/api/v1/users:lookup", tag = "users",
+    params(TimeoutHeader, OffsetHeader), request_body = described::Username,
+    responses(
+        (status = 200, description = "There is.", body = described::Username),
+        (
+            status = 404, description = "There is not.",
+            body = problems::Problem, content_type = "application/problem+json",
+        ),
+        problems::Common, problems::WithBody,
+    ),
+)]
+pub(super) async fn look_up(
     request: HttpRequest,
     payload: Payload,
     users: Data<Users>,
@@ -71,7 +118,7 @@ async fn look_up(
     answer_whether(&username, &request, &users, &common).await
 }
 
-async fn answer_whether(
+pub(super) async fn answer_whether(
     username: &str,
     request: &HttpRequest,
     users: &Users,
@@ -88,7 +135,17 @@ async fn answer_whether(
     Err(problem.at(found.offset))
 }
 
-async fn delete(request: HttpRequest, users: Data<Users>, common: Data<Common>) -> Answer {
+/// Removes a user.
+#[utoipa::path(
+    delete, path = "/api/v1/users/{username}", tag = "users",
+    params(("username" = String, Path, description = "The name."), TimeoutHeader),
+    responses((status = 200, description = "Removed.", body = Nothing), problems::Common),
+)]
+pub(super) async fn delete(
+    request: HttpRequest,
+    users: Data<Users>,
+    common: Data<Common>,
+) -> Answer {
     let deadline = deadline(request.headers())?;
     let Some(username) = extract::last_segment(request.uri().path()) else {
         return Err(Problem::bad_request("there is no such user"));
@@ -97,8 +154,16 @@ async fn delete(request: HttpRequest, users: Data<Users>, common: Data<Common>) 
     Ok(done(StatusCode::OK, users.delete(&username, deadline).await?))
 }
 
-/// For names that do not fit into a path.
-async fn delete_named(
+/// Removes a user, for names that do not fit into a path.
+#[utoipa::path(
+    post, path = "/api/v1/users:delete", tag = "users",
+    params(TimeoutHeader), request_body = described::Username,
+    responses(
+        (status = 200, description = "Removed.", body = Nothing),
+        problems::Common, problems::WithBody,
+    ),
+)]
+pub(super) async fn delete_named(
     request: HttpRequest,
     payload: Payload,
     users: Data<Users>,
