@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
-use tokio::runtime::Runtime;
+use tokio::runtime::{Builder, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use crate::assemble::apps::{self, App};
-use crate::assemble::{orchestrator, up, worker};
+use crate::assemble::{healthcheck, orchestrator, up, worker};
 use crate::settings::{LogFormat, Profile, Settings, SettingsError, WorkerType};
 use crate::{shutdown, telemetry};
 
@@ -17,7 +18,7 @@ use crate::{shutdown, telemetry};
 #[command(name = "rideshare", version, arg_required_else_help = true)]
 pub struct Cli {
     /// A file with settings, in TOML.
-    #[arg(long, global = true, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE", env = "RIDESHARE_CONFIG")]
     config: Option<PathBuf>,
     /// The form of the log on stderr.
     #[arg(long, global = true, value_enum)]
@@ -37,6 +38,8 @@ enum Command {
     /// Run one of the microservices on the database.
     #[command(subcommand)]
     App(AppCommand),
+    /// Ask a role that runs on this machine whether it lives; exit code 1 if it does not.
+    Healthcheck(HealthcheckArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -114,6 +117,22 @@ struct WorkerArgs {
     start_as: Option<WorkerType>,
 }
 
+#[derive(Debug, Args)]
+struct HealthcheckArgs {
+    /// The address that it listens on.
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// The port that it listens on.
+    #[arg(long, value_name = "PORT")]
+    port: Option<u16>,
+    /// Ask whether it is ready to serve, not only whether it lives.
+    #[arg(long)]
+    ready: bool,
+    /// How long it may take to answer, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 3_000)]
+    timeout_ms: u64,
+}
+
 /// Settings that were said as flags.
 type Flags = Vec<(&'static str, String)>;
 
@@ -166,6 +185,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         }
         Command::App(AppCommand::Users(args)) => run_app(App::Users, args, cli.config, flags),
         Command::App(AppCommand::Rides(args)) => run_app(App::Rides, args, cli.config, flags),
+        Command::Healthcheck(args) => run_healthcheck(args, cli.config, flags),
     }
 }
 
@@ -201,6 +221,22 @@ fn run_app(
     let profile = if app == App::Users { Profile::Users } else { Profile::Rides };
     let options = apps::Options { addresses_file: args.addresses_file };
     start(profile, config, &flags, |settings, shutdown| apps::run(app, settings, options, shutdown))
+}
+
+/// As small as can be: it runs every few seconds beside a role.
+fn run_healthcheck(
+    args: HealthcheckArgs,
+    config: Option<PathBuf>,
+    mut flags: Flags,
+) -> Result<(), Failure> {
+    add(&mut flags, "http.listen", args.listen);
+    add(&mut flags, "http.port", args.port);
+    let settings = Settings::load(Profile::Process, config, std::env::vars(), &flags)?;
+    let limit = Duration::from_millis(args.timeout_ms);
+    let options = healthcheck::Options { ready: args.ready, limit };
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::new)?;
+    runtime.block_on(healthcheck::run(settings, options))?;
+    Ok(())
 }
 
 /// Reads the settings, starts to log, and runs a role on a runtime until a signal ends it.

@@ -3,31 +3,28 @@
 //! Precedence: flag > environment > file > profile > base. `config/base.toml` names every key, so
 //! a key that does not stand there is unknown wherever it comes from.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use config::{Config, Environment, File, FileFormat, Source, Value, ValueKind};
+use config::{Config, File, FileFormat, Source};
 use serde::Deserialize;
 
+use self::layers::{Layer, as_variables, check_keys, error, keys, toml, variables};
 use crate::domain::scaling::ScalingRules;
 
+mod docker;
+mod layers;
+mod secrets;
 mod servers;
 
+pub use docker::Docker;
+pub use secrets::SecretFile;
 pub use servers::{
     Containers, Mongodb, QueueKind, Rabbitmq, Runtime, Secret, Worker, WorkerType, Zookeeper,
 };
 
 const BASE: &str = include_str!("../config/base.toml");
-const PREFIX: &str = "RIDESHARE";
-/// Variables that belong to the tests, not to the program.
-const TEST_PREFIX: &str = "RIDESHARE_TEST_";
-/// Variables of the original system, and what stands for each of them here.
-const ORIGINAL: [(&str, &str); 3] = [
-    ("WORKER_TYPE", "RIDESHARE_WORKER__TYPE"),
-    ("NODE_NAME", "RIDESHARE_WORKER__NODE"),
-    ("DB_NAME", "RIDESHARE_MONGODB__URL"),
-];
 
 /// A group of settings for one way of running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +77,8 @@ pub struct Settings {
     pub mongodb: Mongodb,
     /// What starts and watches workers.
     pub containers: Containers,
+    /// The engine, where the workers are containers.
+    pub docker: Docker,
     /// One worker.
     pub worker: Worker,
     /// What the users and rides services work with.
@@ -87,6 +86,8 @@ pub struct Settings {
     /// Every setting as a variable, for processes that are to have the same.
     #[serde(skip)]
     variables: Variables,
+    #[serde(skip)]
+    secret_files: Vec<SecretFile>,
 }
 
 /// Settings as variables of an environment. Never shown: there are secrets among them.
@@ -187,12 +188,6 @@ pub struct Apps {
     pub areas_file: PathBuf,
 }
 
-/// One place that settings come from.
-struct Layer {
-    origin: String,
-    source: Box<dyn Source + Send + Sync>,
-}
-
 impl Settings {
     /// Reads all layers: base, `profile`, the file if one is named, the environment as given, and
     /// flags as `(key, value)`.
@@ -215,20 +210,23 @@ impl Settings {
         layers.push(variables(profile, environment)?);
         let known = keys(&layers[0])?;
         let mut builder = Config::builder();
-        for layer in layers {
-            check_keys(&layer, &known)?;
+        for (place, layer) in layers.into_iter().enumerate() {
+            let given = check_keys(&layer, &known)?;
+            let cover = (place > 0).then(|| secrets::cover(&layer.origin, &given)).transpose()?;
             builder = builder.add_source(vec![layer.source]);
+            builder = builder.add_source(cover.map(|it| it.source).into_iter().collect::<Vec<_>>());
         }
         for (key, value) in flags {
             builder = builder.set_override(*key, value.as_str()).map_err(error)?;
         }
-        let built = builder.build().map_err(error)?;
+        let built = secrets::read(builder.build().map_err(error)?)?;
         let values = built.collect().map_err(error)?;
         let mut settings: Self = built.try_deserialize().map_err(error)?;
         settings.check()?;
         for (key, value) in values {
             as_variables(&key, &value, &mut settings.variables.0);
         }
+        settings.secret_files = secrets::take_files(&mut settings.variables.0);
         Ok(settings)
     }
 
@@ -236,6 +234,12 @@ impl Settings {
     /// There are secrets among them.
     pub fn to_variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// Which of the secrets among the variables were read from files.
+    #[must_use]
+    pub fn secret_files(&self) -> &[SecretFile] {
+        &self.secret_files
     }
 
     fn check(&self) -> Result<(), SettingsError> {
@@ -263,7 +267,10 @@ impl Settings {
             ("apps.users_url", &self.apps.users_url),
         ];
         match urls.iter().find(|(_, url)| !url.starts_with("http://")) {
-            None => servers::check(&self.worker, &self.mongodb),
+            None => {
+                docker::check(&self.docker)?;
+                servers::check(&self.worker, &self.mongodb)
+            }
             Some((key, _)) => {
                 Err(SettingsError(format!("setting `{key}` must start with http://")))
             }
@@ -290,103 +297,6 @@ impl Health {
     pub const fn suspect_after(&self) -> Duration {
         Duration::from_millis(self.suspect_after_ms)
     }
-}
-
-fn toml(origin: &str, text: &str) -> Layer {
-    let source = File::from_str(text, FileFormat::Toml);
-    Layer { origin: origin.to_owned(), source: Box::new(source) }
-}
-
-/// The variables of the environment that are ours. One that looks like ours but names no section
-/// is a mistake.
-fn variables(
-    profile: Profile,
-    environment: impl IntoIterator<Item = (String, String)>,
-) -> Result<Layer, SettingsError> {
-    let (mut ours, mut originals) = (HashMap::new(), HashMap::new());
-    for (name, value) in environment {
-        if let Some((_, means)) = ORIGINAL.iter().find(|(original, _)| *original == name) {
-            originals.insert((*means).to_owned(), value);
-            continue;
-        }
-        let Some(rest) = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_prefix('_')) else {
-            continue;
-        };
-        if name.starts_with(TEST_PREFIX) {
-            continue;
-        }
-        if !rest.contains("__") {
-            return Err(SettingsError(format!(
-                "unknown setting in environment variable {name}: settings are called \
-                 {PREFIX}_SECTION__KEY"
-            )));
-        }
-        ours.insert(name, value);
-    }
-    if profile == Profile::Process {
-        for (name, value) in originals {
-            ours.entry(name).or_insert(value);
-        }
-    }
-    let source = Environment::with_prefix(PREFIX)
-        .prefix_separator("_")
-        .separator("__")
-        .try_parsing(true)
-        .source(Some(ours));
-    Ok(Layer { origin: "the environment".to_owned(), source: Box::new(source) })
-}
-
-fn check_keys(layer: &Layer, known: &BTreeSet<String>) -> Result<(), SettingsError> {
-    match keys(layer)?.into_iter().find(|key| !known.contains(key)) {
-        None => Ok(()),
-        Some(key) if layer.origin == "the environment" => {
-            let variable = format!("{PREFIX}_{}", key.replace('.', "__").to_uppercase());
-            Err(SettingsError(format!(
-                "unknown setting `{key}` in environment variable {variable}"
-            )))
-        }
-        Some(key) => Err(SettingsError(format!("unknown setting `{key}` in {}", layer.origin))),
-    }
-}
-
-fn keys(layer: &Layer) -> Result<BTreeSet<String>, SettingsError> {
-    let values = layer
-        .source
-        .collect()
-        .map_err(|cause| SettingsError(format!("{} cannot be read: {cause}", layer.origin)))?;
-    let mut keys = BTreeSet::new();
-    for (key, value) in values {
-        collect_keys(key, &value, &mut keys);
-    }
-    Ok(keys)
-}
-
-fn collect_keys(path: String, value: &Value, keys: &mut BTreeSet<String>) {
-    match &value.kind {
-        ValueKind::Table(table) => {
-            for (key, value) in table {
-                collect_keys(format!("{path}.{key}"), value, keys);
-            }
-        }
-        _ => {
-            keys.insert(path);
-        }
-    }
-}
-
-fn as_variables(path: &str, value: &Value, variables: &mut BTreeMap<String, String>) {
-    if let ValueKind::Table(table) = &value.kind {
-        for (key, value) in table {
-            as_variables(&format!("{path}.{key}"), value, variables);
-        }
-    } else {
-        let name = format!("{PREFIX}_{}", path.replace('.', "__").to_uppercase());
-        variables.insert(name, value.to_string());
-    }
-}
-
-fn error(cause: config::ConfigError) -> SettingsError {
-    SettingsError(format!("wrong setting: {cause}"))
 }
 
 #[cfg(test)]

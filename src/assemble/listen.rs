@@ -1,6 +1,6 @@
 //! Ports and threads of the HTTP servers.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 
 use anyhow::Context;
 
@@ -12,13 +12,22 @@ pub(super) fn bind(address: &str, port: u16, flag: &str) -> anyhow::Result<TcpLi
 
 /// The address that this machine reaches a listener at.
 pub(super) fn url(listener: &TcpListener) -> anyhow::Result<String> {
-    let address = listener.local_addr()?;
+    Ok(format!("http://{}", specified(listener.local_addr()?)))
+}
+
+/// The address that this machine reaches another process at that listens on this one.
+pub(super) fn reachable(address: &str, port: u16) -> anyhow::Result<SocketAddr> {
+    let resolved = (address, port).to_socket_addrs()?.next().context("no such address")?;
+    Ok(specified(resolved))
+}
+
+fn specified(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
         ip => ip,
     };
-    Ok(format!("http://{}", SocketAddr::new(ip, address.port())))
+    SocketAddr::new(ip, address.port())
 }
 
 /// The threads of one server; 0 asks for one a core.

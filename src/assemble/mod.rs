@@ -3,8 +3,10 @@
 pub mod apps;
 mod embedded;
 mod front;
+pub mod healthcheck;
 mod listen;
 pub mod orchestrator;
+mod runtime;
 mod servers;
 pub mod up;
 pub mod worker;

@@ -1,7 +1,6 @@
 //! `rideshare orchestrator`: the front and the controller as a process, on the real servers.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,14 +12,13 @@ use tracing::info;
 use super::embedded::orchestrator_settings;
 use super::front::Front;
 use super::listen::bind;
+use super::runtime::Runtime;
 use super::servers;
 use super::up::write_whole;
-use crate::adapters::process::{ProcessContainers, ProcessSettings};
-use crate::domain::ids::NodeId;
-use crate::ports::containers::StartAs;
+use crate::ports::coordination::Coordination;
 use crate::roles::ambient::Ambient;
 use crate::roles::orchestrator;
-use crate::settings::{Runtime, Settings};
+use crate::settings::Settings;
 
 /// What is said on the command line alone.
 #[derive(Clone, Debug)]
@@ -46,7 +44,7 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let ambient = Ambient::real();
     let listener = bind(&settings.http.listen, settings.http.port, "--port")?;
-    let containers = Arc::new(containers(&settings, &ambient)?);
+    let runtime = Runtime::open(&settings, &ambient).await?;
     let coordination = Arc::new(servers::zookeeper(&settings)?);
     let rabbitmq = servers::rabbitmq(&settings)?;
     let unique = ambient.unique();
@@ -55,8 +53,8 @@ pub async fn run(
     let parts = orchestrator::Parts {
         requests: Arc::new(rabbitmq.request_sender()),
         progress: Arc::new(rabbitmq.progress_feed()),
-        coordination,
-        containers: containers.clone(),
+        coordination: coordination.clone(),
+        containers: runtime.port(),
         ambient,
     };
     let mut front = Front::start(listener, parts, &own, &settings)?;
@@ -77,40 +75,10 @@ pub async fn run(
         () = noted => Ok(()),
         ended = front.ended() => ended,
     };
+    let others = coordination.view().borrow().orchestrators.keys().any(|it| *it != own.id);
     front.stop().await?;
-    if containers.leave() {
-        containers.stop_all(Duration::from_millis(settings.containers.drain_limit_ms)).await;
-    } else {
-        info!("the workers go on with another orchestrator");
-    }
+    runtime.leave(others, Duration::from_millis(settings.containers.drain_limit_ms)).await;
     rabbitmq.close().await;
     info!("stopped");
     ended
-}
-
-fn containers(settings: &Settings, ambient: &Ambient) -> anyhow::Result<ProcessContainers> {
-    let Runtime::Process = settings.containers.runtime;
-    let directory = &settings.containers.state_dir;
-    let program = std::env::current_exe().context("finding the own binary")?;
-    let variables: Vec<(String, String)> =
-        settings.to_variables().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let mongodb = settings.mongodb.clone();
-    ProcessContainers::open(ProcessSettings {
-        directory: directory.clone(),
-        command: Arc::new(move |node: &NodeId, start_as| {
-            let mut command = Command::new(&program);
-            let start_as = if start_as == StartAs::Master { "master" } else { "slave" };
-            command.args(["worker", "--type", start_as]).stdin(Stdio::null());
-            command.envs(variables.iter().map(|(name, value)| (name, value)));
-            command.env("RIDESHARE_WORKER__NODE", node.as_str());
-            command.env("RIDESHARE_WORKER__MANAGED", "true");
-            command
-        }),
-        remove_database: Arc::new(move |node| {
-            let mongodb = mongodb.clone();
-            Box::pin(async move { servers::remove_database(&mongodb, &node).await })
-        }),
-        now_ms: Arc::clone(&ambient.now_ms),
-    })
-    .with_context(|| format!("setting `containers.state_dir`: {}", directory.display()))
 }

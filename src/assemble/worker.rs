@@ -7,12 +7,16 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::listen::bind;
 use super::servers;
 use crate::adapters::mongo::MongoStore;
 use crate::domain::ids::{NodeId, Pid};
+use crate::http::server::{self, Running};
+use crate::http::worker as worker_routes;
 use crate::roles::ambient::Ambient;
 use crate::roles::worker;
 use crate::settings::{Settings, WorkerType};
+use crate::telemetry;
 
 /// Runs until `shutdown` is cancelled and the worker has drained, or it cannot go on.
 ///
@@ -22,6 +26,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     let ambient = Ambient::real();
     let node = node(&settings, &ambient);
     let pid = Pid(std::process::id());
+    let face = settings.worker.http.then(|| face(&settings)).transpose()?;
     info!(%node, %pid, start_as = settings.worker.start_as.as_str(), "worker starts");
     let store = MongoStore::connect(servers::mongodb(&settings.mongodb, &node))
         .await
@@ -50,9 +55,19 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     let ended = worker::run(parts, own, shutdown).await;
     // The last answers are still on their way.
     rabbitmq.close().await;
+    if let Some(face) = face {
+        face.stop().await?;
+    }
     ended?;
     info!("stopped");
     Ok(())
+}
+
+/// Serves those who watch this worker.
+fn face(settings: &Settings) -> anyhow::Result<Running> {
+    let listener = bind(&settings.http.listen, settings.http.port, "RIDESHARE_HTTP__PORT")?;
+    let metrics = telemetry::init_metrics()?;
+    Ok(server::start(listener, 1, move |config| worker_routes::routes(metrics.clone(), config))?)
 }
 
 fn node(settings: &Settings, ambient: &Ambient) -> NodeId {

@@ -49,6 +49,7 @@ pub enum QueueKind {
 #[expect(missing_docs, reason = "the keys are explained where their defaults stand")]
 pub struct Rabbitmq {
     pub url: Secret,
+    pub url_file: PathBuf,
     pub ca_file: PathBuf,
     pub prefix: String,
     pub read_queue: String,
@@ -79,6 +80,7 @@ pub struct Zookeeper {
     pub root: String,
     pub session_timeout_ms: u64,
     pub credentials: Secret,
+    pub credentials_file: PathBuf,
 }
 
 /// The workers' database server; `config/base.toml` says what each key means.
@@ -87,6 +89,7 @@ pub struct Zookeeper {
 #[expect(missing_docs, reason = "the keys are explained where their defaults stand")]
 pub struct Mongodb {
     pub url: Secret,
+    pub url_file: PathBuf,
     pub database_prefix: String,
     pub advertised_host: String,
     pub query_timeout_ms: u64,
@@ -102,6 +105,8 @@ pub struct Mongodb {
 pub enum Runtime {
     /// Child processes of the orchestrator.
     Process,
+    /// Containers of a Docker engine, each with a database of its own.
+    Docker,
 }
 
 /// The runtime of the workers.
@@ -148,6 +153,8 @@ pub struct Worker {
     pub node: String,
     /// A container runtime started it and watches over it.
     pub managed: bool,
+    /// It serves `/healthz` and `/metrics`.
+    pub http: bool,
 }
 
 /// Checks what spans these sections.

@@ -23,6 +23,8 @@ mod process;
 mod sqlite;
 mod tasks;
 
+#[cfg(feature = "docker")]
+mod docker;
 #[cfg(feature = "live")]
 mod mongo;
 #[cfg(feature = "live")]

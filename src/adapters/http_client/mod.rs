@@ -4,6 +4,7 @@
 //! idempotency key.
 
 mod database;
+mod probe;
 mod users;
 
 use std::time::Duration;
@@ -17,6 +18,7 @@ use tracing::debug;
 use crate::domain::ids::Offset;
 
 pub use database::HttpDatabase;
+pub use probe::probe;
 pub use users::HttpUsers;
 
 const OFFSET_HEADER: &str = "X-Rideshare-Offset";
