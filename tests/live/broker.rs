@@ -88,6 +88,13 @@ impl OwnBroker {
         broker
     }
 
+    /// Adds to the configuration of a broker that does not run.
+    pub(crate) fn configure(&self, text: &str) {
+        let directory = self.data.path().join("rabbitmq/conf.d");
+        std::fs::create_dir_all(&directory).unwrap();
+        std::fs::write(directory.join("test.conf"), text).unwrap();
+    }
+
     pub(crate) async fn start(&self) {
         self.services(&["start", "rabbitmq"]).await;
     }

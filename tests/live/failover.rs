@@ -6,5 +6,9 @@ mod freezes;
 mod joining;
 mod kills;
 mod orchestrators;
+mod outages;
+mod poison;
 mod restarts;
-mod verdict;
+mod start_order;
+
+use crate::verdict;

@@ -6,7 +6,7 @@ mod generators;
 mod differential;
 mod faults;
 mod measures;
-mod server;
+pub(crate) mod server;
 
 use mongodb::{Client, Database};
 use rideshare::adapters::mongo::{MongoSettings, MongoStore};
@@ -62,7 +62,7 @@ impl Drop for Place {
     }
 }
 
-fn things() -> CollectionName {
+pub(crate) fn things() -> CollectionName {
     CollectionName::parse("things").unwrap()
 }
 
@@ -75,7 +75,7 @@ fn puts(documents: &[Document]) -> Vec<Change> {
     documents.iter().map(put).collect()
 }
 
-fn history(applied: u64) -> History {
+pub(crate) fn history(applied: u64) -> History {
     History { applied: Some(Offset(applied)), ..History::default() }
 }
 

@@ -1,5 +1,6 @@
 //! Strangers, poison and mistakes on a healthy broker.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +9,11 @@ use amqprs::channel::{
 };
 use amqprs::{BasicProperties, FieldTable};
 use rideshare::adapters::rabbitmq::{QueueKind, RabbitmqSettings};
-use rideshare::domain::ids::{Epoch, LogId, NodeId, Offset};
+use rideshare::domain::document::{CollectionName, Document};
+use rideshare::domain::ids::{Epoch, LogId, NodeId, Offset, RequestId};
 use rideshare::domain::log::{Record, RecordBody};
 use rideshare::domain::message::{Request, encode};
+use rideshare::domain::request::{Acknowledgement, WriteOperation, WriteRequest};
 use rideshare::ports::log::{Log, LogError, LogTail};
 use rideshare::ports::requests::{
     Consumer, Correlation, Delivery, Queue, RequestReceiver, RequestSender, RequestsError,
@@ -72,6 +75,17 @@ async fn set_aside(stranger: &Stranger, settings: &RabbitmqSettings) -> Vec<u8> 
     panic!("nothing was set aside");
 }
 
+/// No orchestrator makes such a request.
+fn write_of_a_document_without_id() -> Request {
+    let collection = CollectionName::parse("c").unwrap();
+    Request::Write(WriteRequest {
+        id: RequestId::new("r"),
+        seen: Offset(0),
+        acknowledgement: Acknowledgement::Applied,
+        operation: WriteOperation::Insert { collection, documents: vec![Document::new()] },
+    })
+}
+
 #[tokio::test]
 async fn bytes_that_are_no_request_are_set_aside_and_hold_nothing_up() {
     let settings = settings();
@@ -82,7 +96,11 @@ async fn bytes_that_are_no_request_are_set_aside_and_hold_nothing_up() {
     let queue = stranger.named(&settings.write_queue);
     let mut truncated = encode(&Request::Ping);
     truncated.pop();
-    let hostile: [&[u8]; 4] = [b"", b"\xff\xfe\xfd", &[b'R', b'S', 200, 1], &truncated];
+    // The reason why it is none quotes it, and must fit into a header.
+    let long = encode(&BTreeMap::from([("x".repeat(300_000), 1)]));
+    let unfit = encode(&write_of_a_document_without_id());
+    let hostile: [&[u8]; 6] =
+        [b"", b"\xff\xfe\xfd", &[b'R', b'S', 200, 1], &truncated, &long, &unfit];
     for content in hostile {
         publish(&stranger, "", &queue, content).await;
     }
@@ -105,16 +123,27 @@ async fn request_that_comes_back_too_often_is_set_aside() {
     let rabbitmq = connect(&settings).await;
     let sender = rabbitmq.request_sender();
     ping(&sender, &Queue::Write).await.unwrap();
-    for _ in 0..3 {
+    for tried in 0..3 {
         // Each of these consumers dies with the request in its hands.
         let mut consumer = rabbitmq.request_receiver().consume(&Queue::Write, 10).await.unwrap();
-        assert_eq!(receive(&mut consumer).await.len(), 1);
+        let received = receive(&mut consumer).await;
+        assert_eq!(received.iter().map(|it| it.tried).collect::<Vec<_>>(), [tried]);
     }
     let mut consumer = rabbitmq.request_receiver().consume(&Queue::Write, 10).await.unwrap();
     let stranger = Stranger::connect(&settings).await;
     assert_eq!(set_aside(&stranger, &settings).await, encode(&Request::Ping));
     sender.send(&Queue::Write, Correlation(2), Arc::new(Request::Ping), BOUND).await.unwrap();
     assert_eq!(receive(&mut consumer).await.len(), 1, "the next request is delivered");
+
+    // What its sender repeats counts as if it had come back each time.
+    let again = async |times| {
+        let (correlation, request) = (Correlation(3), Arc::new(Request::Ping));
+        sender.send_again(&Queue::Write, correlation, request, BOUND, times).await.unwrap();
+    };
+    again(2).await;
+    assert_eq!(receive(&mut consumer).await[0].tried, 2);
+    again(3).await;
+    assert_eq!(set_aside(&stranger, &settings).await, encode(&Request::Ping));
     stranger.remove(&settings).await;
 }
 

@@ -25,6 +25,12 @@ async fn until<T, E: std::fmt::Debug>(mut attempt: impl AsyncFnMut() -> Result<T
     }
 }
 
+#[tokio::test]
+async fn brokers_that_do_not_run_yet_have_addresses_of_their_own() {
+    let (one, other) = (OwnBroker::prepare().await, OwnBroker::prepare().await);
+    assert_ne!(one.settings.url, other.settings.url);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn process_that_starts_before_its_broker_works_once_it_is_there() {
     let broker = OwnBroker::prepare().await;
@@ -93,8 +99,13 @@ async fn killed_broker_loses_no_confirmed_record_and_everyone_comes_back() {
     let (_, reply) = timeout(BOUND, replies.recv()).await.unwrap().unwrap();
     assert_eq!(reply, Reply::Pong);
 
-    let progress =
-        Progress { node: NodeId::new("n1"), role: Role::Slave, epoch: Epoch(1), applied: None };
+    let progress = Progress {
+        node: NodeId::new("n1"),
+        role: Role::Slave,
+        epoch: Epoch(1),
+        applied: None,
+        stalled: false,
+    };
     until(async || {
         let _ = feed.publish(&progress).await;
         timeout(Duration::from_millis(100), heard.recv()).await

@@ -1,10 +1,32 @@
 //! Where the servers are: those of the environment, or a set of a test's own.
 
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
+use crate::front::signal;
+
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services.sh");
+
+/// One of the three servers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Server {
+    Rabbitmq,
+    Zookeeper,
+    Mongod,
+}
+
+impl Server {
+    /// Its name on the command line of the script, and in the names of tests' files.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Rabbitmq => "rabbitmq",
+            Self::Zookeeper => "zookeeper",
+            Self::Mongod => "mongod",
+        }
+    }
+}
 
 /// Addresses of one set of servers.
 #[derive(Clone, Debug)]
@@ -17,6 +39,29 @@ pub(crate) struct Servers {
 impl Servers {
     pub(crate) fn of_environment() -> Self {
         Self::named(|name| std::env::var(name).ok())
+    }
+
+    /// host:port of one of them.
+    pub(crate) fn address(&self, server: Server) -> SocketAddr {
+        let text = match server {
+            Server::Rabbitmq => self.rabbitmq.rsplit('@').next().unwrap(),
+            Server::Zookeeper => &self.zookeeper,
+            Server::Mongod => self.mongodb.strip_prefix("mongodb://").unwrap(),
+        };
+        text.parse().expect("tests know their servers by number")
+    }
+
+    /// The same servers, one of them at another address.
+    pub(crate) fn with(&self, server: Server, address: SocketAddr) -> Self {
+        let direct = self.address(server).to_string();
+        let moved = |text: &str| text.replace(&direct, &address.to_string());
+        let mut servers = self.clone();
+        match server {
+            Server::Rabbitmq => servers.rabbitmq = moved(&self.rabbitmq),
+            Server::Zookeeper => servers.zookeeper = moved(&self.zookeeper),
+            Server::Mongod => servers.mongodb = moved(&self.mongodb),
+        }
+        servers
     }
 
     fn named(value: impl Fn(&str) -> Option<String>) -> Self {
@@ -38,47 +83,63 @@ pub(crate) struct OwnServers {
 impl OwnServers {
     /// Starts them and waits until they answer.
     pub(crate) fn start() -> Self {
+        let own = Self::prepare();
+        own.start_again();
+        own
+    }
+
+    /// Settles their addresses; none of them runs yet.
+    pub(crate) fn prepare() -> Self {
         let data = tempfile::tempdir().unwrap();
-        let exports = run(&data, "env");
+        let exports = run(&data, &["env"]);
         let servers = Servers::named(|name| {
             let value = exports.lines().find_map(|line| line.split_once(&format!("{name}=")))?.1;
             // As the shell would read it; no address has more that needs quoting.
             Some(value.replace('\\', ""))
         });
-        let own = Self { data, servers };
-        own.start_again();
-        own
+        Self { data, servers }
     }
 
     /// Starts them on the data that they have, and waits until they answer.
     pub(crate) fn start_again(&self) {
-        run(&self.data, "start");
+        run(&self.data, &["start"]);
+    }
+
+    /// Starts one of them on the data that it has, and waits until it answers.
+    pub(crate) fn start_one(&self, server: Server) {
+        run(&self.data, &["start", server.name()]);
+    }
+
+    /// SIGKILL.
+    pub(crate) fn kill(&self, server: Server) {
+        let pid = run(&self.data, &["pid", server.name()]);
+        signal("KILL", pid.trim().parse().unwrap());
     }
 
     /// Stops them in order.
     pub(crate) fn stop(&self) {
-        run(&self.data, "stop");
+        run(&self.data, &["stop"]);
     }
 }
 
 impl Drop for OwnServers {
     fn drop(&mut self) {
-        let stopped = script(&self.data, "stop").status();
+        let stopped = script(&self.data, &["stop"]).status();
         if !stopped.is_ok_and(|status| status.success()) {
             eprintln!("servers may be left running in {}", self.data.path().display());
         }
     }
 }
 
-fn run(data: &TempDir, command: &str) -> String {
-    let output = script(data, command).output().unwrap();
-    assert!(output.status.success(), "{command}: {output:?}");
+fn run(data: &TempDir, arguments: &[&str]) -> String {
+    let output = script(data, arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn script(data: &TempDir, command: &str) -> Command {
+fn script(data: &TempDir, arguments: &[&str]) -> Command {
     let mut script = Command::new(SCRIPT);
-    script.arg(command).arg("--data").arg(data.path()).stdin(Stdio::null());
+    script.args(arguments).arg("--data").arg(data.path()).stdin(Stdio::null());
     for server in ["RABBITMQ", "ZOOKEEPER", "MONGODB"] {
         // Those are the ports of the set that all tests share.
         script.env_remove(format!("RIDESHARE_TEST_{server}_PORT"));

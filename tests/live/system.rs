@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use mongodb::Database;
 use rideshare::adapters::rabbitmq::RabbitmqSettings;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -14,7 +15,7 @@ use zookeeper_async::{ZooKeeper, ZooKeeperExt};
 
 use crate::broker::Stranger;
 use crate::front::{Front, SETTLE_LIMIT, eventually, runs, signal, terminate};
-use crate::replicas::{self, Replica};
+use crate::replicas::{self, Replica, Replicated};
 use crate::servers::Servers;
 
 /// Everything that one system has of the servers, and its first orchestrator, to whose helpers it
@@ -145,19 +146,16 @@ impl System {
     /// Waits until the databases of all workers stand at the same place in the log. Nothing may be
     /// written meanwhile.
     pub(crate) async fn level(&self) {
-        replicas::level(&self.servers.mongodb, &self.databases().await).await;
+        replicas::level(&self.databases().await).await;
     }
 
-    /// The databases of all workers, at the same place in the log.
-    pub(crate) async fn replicas(&self) -> Vec<Replica> {
-        self.level().await;
-        replicas::read(&self.servers.mongodb, &self.databases().await).await
-    }
-
-    async fn databases(&self) -> Vec<String> {
-        let workers = self.workers().await;
-        let node = |worker: &Value| worker["node"].as_str().unwrap().to_owned();
-        workers.iter().map(|worker| format!("{}{}", self.prefix, node(worker))).collect()
+    async fn databases(&self) -> Vec<Database> {
+        let mut databases = Vec::new();
+        for worker in self.workers().await {
+            let name = format!("{}{}", self.prefix, worker["node"].as_str().unwrap());
+            databases.push(replicas::open(&self.servers.mongodb, &name).await);
+        }
+        databases
     }
 
     /// Where to write the history of a test: where somebody wants to have it afterwards, or among
@@ -176,6 +174,21 @@ impl System {
     /// host:port of the MongoDB server.
     pub(crate) fn database_host(&self) -> &str {
         self.servers.mongodb.strip_prefix("mongodb://").unwrap()
+    }
+
+    /// The node in the coordination service that everything of this system is below.
+    pub(crate) fn root(&self) -> &str {
+        &self.root
+    }
+
+    /// Looks at all that the orchestrators and the workers of the runtime have said.
+    pub(crate) fn each_log(&self, look: impl Fn(&str)) {
+        for directory in [self.directory.path().to_owned(), self.directory.path().join("state")] {
+            let files = std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
+            for log in files.filter(|path| path.extension().is_some_and(|it| it == "log")) {
+                look(&std::fs::read_to_string(log).unwrap());
+            }
+        }
     }
 
     fn log_path(&self, name: &str) -> PathBuf {
@@ -216,6 +229,14 @@ impl System {
                 client.database(&name).drop().await.unwrap();
             }
         }
+    }
+}
+
+impl Replicated for System {
+    async fn replicas(&self) -> Vec<Replica> {
+        let databases = self.databases().await;
+        replicas::level(&databases).await;
+        replicas::read(&databases).await
     }
 }
 
@@ -265,6 +286,13 @@ impl HandWorker {
     pub(crate) async fn says(&self, what: &str) {
         let said = async || self.log().contains(what).then_some(());
         eventually(&format!("a worker that says {what:?}"), SETTLE_LIMIT, said).await;
+    }
+
+    /// Waits until it has ended by itself; returns the exit code.
+    pub(crate) async fn ended(mut self) -> Option<i32> {
+        let mut process = self.process.take().unwrap();
+        let end = async || process.try_wait().unwrap();
+        eventually("a worker that ends by itself", SETTLE_LIMIT, end).await.code()
     }
 
     /// SIGTERM; returns the exit code.

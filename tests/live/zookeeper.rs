@@ -23,7 +23,7 @@ const BOUND: Duration = Duration::from_secs(30);
 /// How long the sessions of these tests live in silence.
 const SESSION: Duration = Duration::from_secs(2);
 
-fn settings(hosts: impl ToString) -> ZookeeperSettings {
+pub(crate) fn settings(hosts: impl ToString) -> ZookeeperSettings {
     ZookeeperSettings {
         hosts: hosts.to_string(),
         root: format!("/live-{}", Uuid::now_v7().simple()),
@@ -32,7 +32,7 @@ fn settings(hosts: impl ToString) -> ZookeeperSettings {
     }
 }
 
-fn shared_hosts() -> String {
+pub(crate) fn shared_hosts() -> String {
     std::env::var("RIDESHARE_ZOOKEEPER__HOSTS")
         .expect("RIDESHARE_ZOOKEEPER__HOSTS says where ZooKeeper listens")
 }
@@ -41,7 +41,7 @@ fn open(settings: &ZookeeperSettings) -> Arc<ZookeeperCoordination> {
     Arc::new(ZookeeperCoordination::open(settings.clone()).unwrap())
 }
 
-async fn connected(settings: &ZookeeperSettings) -> Arc<ZookeeperCoordination> {
+pub(crate) async fn connected(settings: &ZookeeperSettings) -> Arc<ZookeeperCoordination> {
     let session = open(settings);
     view_when(&session, "a connection", |view| view.connected).await;
     session
@@ -59,7 +59,7 @@ async fn view_when(
 }
 
 /// A plain client, for what the adapter does not do.
-async fn plain_client(hosts: &str) -> ZooKeeper {
+pub(crate) async fn plain_client(hosts: &str) -> ZooKeeper {
     ZooKeeper::connect(hosts, Duration::from_secs(10), |_: WatchedEvent| {}).await.unwrap()
 }
 
@@ -98,7 +98,7 @@ fn has_member(view: &CoordinationView, node: &str) -> bool {
 }
 
 /// Has the session register all that a session can.
-async fn register_all(session: &ZookeeperCoordination) {
+pub(crate) async fn register_all(session: &ZookeeperCoordination) {
     session.join(&member("n1", 1)).await.unwrap();
     session.register(&orchestrator("o1"), &OrchestratorStatus { reads: 3 }).await.unwrap();
     session.set_leader(&leader(7, "n1"), None).await.unwrap();

@@ -21,9 +21,13 @@
 //! |---|---|---|---|
 //! | `insert` | a value | stores it if the key holds null | whether it did |
 //! | `increment` | a number | adds it; null counts as 0 | the new value |
-//! | `swap` | a value that nobody else uses | stores it | the value before |
+//! | `swap` | a value | stores it | the value before |
+//! | `put` | a value | stores it | null |
+//! | `delete` | | stores null | whether there was anything else |
 //! | `read` | | none; linearizable with all of the above | the value |
 //! | `session_read` | | none; not older than `min_offset`, not otherwise ordered | the value |
+//!
+//! An `offset` is where the write stands in the log; a read shows at least everything up to its own.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -41,13 +45,15 @@ pub(crate) enum Kind {
     Insert,
     Increment,
     Swap,
+    Put,
+    Delete,
     Read,
     SessionRead,
 }
 
 impl Kind {
     pub(crate) const fn writes(self) -> bool {
-        matches!(self, Self::Insert | Self::Increment | Self::Swap)
+        !matches!(self, Self::Read | Self::SessionRead)
     }
 }
 

@@ -57,10 +57,17 @@ async fn second_master_started_by_hand_joins_as_a_slave() {
 impl crate::system::HandWorker {
     /// SIGTERM; returns the exit code once nobody counts it any more.
     async fn leave(self, system: &System) -> Option<i32> {
-        let pid = json!(self.pid());
+        let pid = self.pid();
         let code = self.terminate().await;
-        let left = async || (!list(system).await.contains(&pid)).then_some(());
-        eventually("a list without it", SETTLE_LIMIT, left).await;
+        system.forgets(pid).await;
         code
+    }
+}
+
+impl System {
+    /// Waits until nobody counts a worker that has ended.
+    pub(super) async fn forgets(&self, pid: u64) {
+        let left = async || (!list(self).await.contains(&json!(pid))).then_some(());
+        eventually("a list without it", SETTLE_LIMIT, left).await;
     }
 }

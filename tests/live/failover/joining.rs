@@ -7,6 +7,7 @@ use serde_json::json;
 use super::verdict::Verdict;
 use crate::front::signal;
 use crate::load::{Load, STEADY};
+use crate::replicas::{Replica, Replicated, assert_equal};
 use crate::system::System;
 
 const DOCUMENTS: u64 = 100_000;
@@ -59,11 +60,53 @@ async fn slave_that_reads_the_whole_log_serves_soon() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn slave_that_copies_a_snapshot_serves_soon() {
+    join(forgetful(), "join-by-copy", "copied the database").await;
+}
+
+/// A system that keeps so little of its log that it does not reach back to the first documents.
+fn forgetful() -> System {
     let mut system = System::prepare(1);
-    // So little is kept of the log that it does not reach back to the first documents.
     system.set("RIDESHARE_LOG__MAX_BYTES", "2000000");
     system.set("RIDESHARE_RABBITMQ__LOG_SEGMENT_BYTES", "1000000");
-    join(system, "join-by-copy", "copied the database").await;
+    system
+}
+
+/// What it holds is from before; what was deleted meanwhile must go from it too.
+#[tokio::test(flavor = "multi_thread")]
+async fn slave_that_was_away_for_longer_than_the_log_reaches_back_equals_the_master() {
+    let mut system = forgetful();
+    system.run().await;
+    system.settle(1).await;
+    let start = |system: &System| {
+        let mut command = system.command(&["worker", "--type", "slave"]);
+        command.env("NODE_NAME", "away");
+        system.worker_of(command)
+    };
+    let slave = start(&system);
+    slave.says("serving reads").await;
+    system.settle(2).await;
+    let early = json!({
+        "op": "insert", "collection": "early", "documents": [{ "_id": "stays" }, { "_id": "goes" }],
+    });
+    assert_eq!(system.write(&early).await.0, 201);
+    system.level().await;
+    signal("KILL", slave.pid());
+    system.forgets(slave.pid()).await;
+    let delete = json!({ "op": "delete", "collection": "early", "filter": { "_id": "goes" } });
+    assert_eq!(system.write(&delete).await.0, 200);
+    fill(&system).await;
+
+    let slave = start(&system);
+    slave.says("serving reads").await;
+    assert!(slave.log().contains("copied the database"), "{}", slave.log());
+    system.settle(2).await;
+    let replicas = system.replicas().await;
+    assert_eq!(replicas.len(), 3);
+    assert_equal(&replicas);
+    let counts = |it: &Replica| (it.documents("early").len(), it.documents("many").len());
+    assert_eq!(counts(&replicas[0]), (1, DOCUMENTS as usize));
+    assert_eq!(slave.terminate().await, Some(0));
+    system.finish().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

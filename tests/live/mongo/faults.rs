@@ -1,5 +1,6 @@
 //! What is left when the server, or the worker, is cut off in the middle.
 
+use std::slice;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -14,6 +15,7 @@ use rideshare::ports::store::{Store, StoreError};
 
 use super::server::Server;
 use super::{Place, history, numbered, put, puts, things};
+use crate::proxy::Proxy;
 
 const PLENTY: usize = 64 * 1024 * 1024;
 
@@ -94,6 +96,67 @@ async fn stored_history_never_precedes_the_data_after_a_crash() {
         assert!(stored <= last);
         let n = everything(&store).await.first().and_then(|it| it.get("n")?.as_integer());
         assert!(n.unwrap_or(0) >= stored as i64, "history {stored}, data {n:?}");
+    }
+}
+
+/// The server may lose what it has not synced; here that is brought about past the adapter.
+#[tokio::test]
+async fn server_that_comes_back_with_less_is_noticed_before_anything_counts() {
+    let place = Place::new();
+    let direct = MongoSettings::new(&place.uri, &place.name);
+    let target = place.uri.strip_prefix("mongodb://").unwrap().parse().unwrap();
+    let proxy = Proxy::start(target).await;
+    let settings = MongoSettings { uri: format!("mongodb://{}", proxy.address()), ..direct };
+    let store = MongoStore::connect(settings).await.unwrap();
+    for applied in 1..=3 {
+        store.apply(&[put(&one(applied))], &history(applied as u64)).await.unwrap();
+    }
+    let notes = place.database().await.collection::<BsonDocument>("_rideshare");
+    let text = serde_json::to_string(&history(2)).unwrap();
+    notes.update_one(doc! {}, doc! { "$set": { "history": text } }).await.unwrap();
+    proxy.reset_once();
+
+    let read = patiently(async || store.find(&Query::all(things()), PLENTY).await).await;
+    assert!(matches!(read, Err(StoreError::FellBack)), "{read:?}");
+    let applied = patiently(async || store.apply(&[put(&one(4))], &history(4)).await).await;
+    assert!(matches!(applied, Err(StoreError::FellBack)), "{applied:?}");
+    assert!(matches!(store.check().await, Err(StoreError::FellBack)));
+    assert_eq!(store.history().await.unwrap(), history(2));
+    store.check().await.unwrap();
+    for applied in 3..=4 {
+        let change = put(&one(applied));
+        let next = history(applied as u64);
+        patiently(async || store.apply(slice::from_ref(&change), &next).await).await.unwrap();
+    }
+    assert_eq!(everything(&store).await, [one(4)]);
+}
+
+/// Something else may have changed the history in the middle of a life of the server too.
+#[tokio::test]
+async fn history_is_only_written_over_the_one_that_was_seen() {
+    let place = Place::new();
+    let store = place.store().await;
+    for applied in 1..=3 {
+        store.apply(&[put(&one(applied))], &history(applied as u64)).await.unwrap();
+    }
+    let notes = place.database().await.collection::<BsonDocument>("_rideshare");
+    let text = serde_json::to_string(&history(2)).unwrap();
+    notes.update_one(doc! {}, doc! { "$set": { "history": text } }).await.unwrap();
+    let applied = store.apply(&[put(&one(4))], &history(4)).await;
+    assert!(matches!(applied, Err(StoreError::FellBack)), "{applied:?}");
+    assert_eq!(store.history().await.unwrap(), history(2));
+}
+
+/// Again while the connections that were broken are still to be found so.
+async fn patiently<T>(
+    mut attempt: impl AsyncFnMut() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        match attempt().await {
+            Err(StoreError::Unavailable(_)) if Instant::now() < deadline => {}
+            other => return other,
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use tempfile::TempDir;
 
 /// A server of its own with its data in a temporary directory. It is stopped when dropped.
-pub(super) struct Server {
+pub(crate) struct Server {
     data: TempDir,
     port: u16,
 }
@@ -13,15 +13,22 @@ pub(super) struct Server {
 impl Server {
     /// Starts a server on a free port, and waits until it answers.
     pub(super) fn start() -> Self {
+        Self::configured("")
+    }
+
+    /// The same with more settings, as they stand in a configuration file of mongod.
+    pub(crate) fn configured(text: &str) -> Self {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
         drop(listener);
         let server = Self { data: TempDir::new().unwrap(), port };
+        std::fs::create_dir(server.data.path().join("mongod")).unwrap();
+        std::fs::write(server.data.path().join("mongod/mongod.conf"), text).unwrap();
         server.start_again();
         server
     }
 
-    pub(super) fn uri(&self) -> String {
+    pub(crate) fn uri(&self) -> String {
         format!("mongodb://127.0.0.1:{}", self.port)
     }
 

@@ -1,5 +1,7 @@
 //! What a load saw of the faults during it, held against what the databases hold afterwards.
 
+#![allow(dead_code, reason = "each test binary uses a part of it")]
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
@@ -9,8 +11,7 @@ use serde_json::{Value, json};
 use crate::consistency::violations;
 use crate::history::{Kind, Operation, Outcome, Recorder, outage};
 use crate::load::{COLLECTIONS, Load};
-use crate::replicas::{Replica, assert_equal};
-use crate::system::System;
+use crate::replicas::{Replica, Replicated, assert_equal};
 
 /// The number of the one who reads everything at the end.
 const LAST_READER: u64 = u64::MAX;
@@ -18,8 +19,8 @@ const LAST_READER: u64 = u64::MAX;
 const FELT_WITHIN: Duration = Duration::from_secs(15);
 
 /// A load that is over, and what became of what it wrote.
-pub(super) struct Verdict {
-    pub(super) history: Vec<Operation>,
+pub(crate) struct Verdict {
+    pub(crate) history: Vec<Operation>,
     errors: Vec<String>,
     lost: u64,
     doubled: u64,
@@ -29,14 +30,14 @@ pub(super) struct Verdict {
 
 impl Verdict {
     /// Ends the load and looks into every worker's database.
-    pub(super) async fn reach(system: &System, load: Load) -> Self {
+    pub(crate) async fn reach(system: &impl Replicated, load: Load) -> Self {
         let recorder = load.recorder.clone();
         load.finish().await;
         Self::of(system, &recorder).await
     }
 
     /// The same for a load that has ended before.
-    pub(super) async fn of(system: &System, recorder: &Recorder) -> Self {
+    pub(crate) async fn of(system: &impl Replicated, recorder: &Recorder) -> Self {
         let replicas = system.replicas().await;
         assert_equal(&replicas);
         let mut history = recorder.operations();
@@ -52,17 +53,31 @@ impl Verdict {
     }
 
     /// Where the log stood in the end.
-    pub(super) fn offset(&self) -> u64 {
+    pub(crate) fn offset(&self) -> u64 {
         self.replicas[0].offset()
     }
 
+    /// The first few errors that clients got for what they asked from then on.
+    pub(crate) fn errors_since(&self, us: u64) -> Vec<String> {
+        let late = self.history.iter().filter(|it| it.sent_us >= us);
+        let errors: Vec<_> = late.filter_map(|it| it.error.clone()).collect();
+        few(&errors)
+    }
+
     /// How many documents a collection holds.
-    pub(super) fn count(&self, collection: &str) -> usize {
+    pub(crate) fn count(&self, collection: &str) -> usize {
         self.replicas[0].documents(collection).len()
     }
 
+    /// The longest that any client waited for an answer.
+    pub(crate) fn slowest(&self) -> Duration {
+        let known = self.history.iter().filter(|it| it.client != LAST_READER && it.is_known());
+        let longest_us = known.map(|it| it.answered_us - it.sent_us).max();
+        Duration::from_micros(longest_us.unwrap_or_default())
+    }
+
     /// How long no write was answered after each of these faults and before the next.
-    pub(super) fn outages(&self, recorder: &Recorder, faults: &[Instant]) -> Outages {
+    pub(crate) fn outages(&self, recorder: &Recorder, faults: &[Instant]) -> Outages {
         let until = |index: usize| faults.get(index + 1).map(|next| *next - faults[index]);
         let of = |(index, at): (usize, &Instant)| {
             let within = until(index).unwrap_or(FELT_WITHIN);
@@ -72,35 +87,56 @@ impl Verdict {
     }
 
     /// Prints what happened, and asserts that no client noticed more than a delay.
-    pub(super) fn assert_sound(&self, faults: &str) {
+    pub(crate) fn assert_sound(&self, faults: &str) {
+        self.assert_exact(faults);
+        assert_eq!(few(&self.errors), [""; 0], "{} in all", self.errors.len());
+    }
+
+    /// Operations with a known outcome, and how many of them are writes.
+    pub(crate) fn known(&self) -> (usize, usize) {
         let known = || self.history.iter().filter(|it| it.client != LAST_READER && it.is_known());
-        let writes = known().filter(|it| it.kind.writes()).count();
-        let took = known().map(|it| it.answered_us - it.sent_us).max().unwrap_or_default();
+        (known().count(), known().filter(|it| it.kind.writes()).count())
+    }
+
+    /// How many answers were errors.
+    pub(crate) fn errors(&self) -> usize {
+        self.errors.len()
+    }
+
+    /// Prints what happened, and asserts that whatever was answered is true.
+    pub(crate) fn assert_exact(&self, faults: &str) {
+        let (operations, writes) = self.known();
         eprintln!("faults               {faults}");
-        eprintln!("operations           {} ({writes} acknowledged writes)", known().count());
+        eprintln!("operations           {operations} ({writes} acknowledged writes)");
         eprintln!("client errors        {}", self.errors.len());
         eprintln!("lost, doubled        {}, {}", self.lost, self.doubled);
         eprintln!("consistency          {} violations", self.violations.len());
         eprintln!("replicas             {} equal at offset {}", self.replicas.len(), self.offset());
-        eprintln!("slowest operation    {} ms", took / 1_000);
-        let few = |all: &[String]| all.iter().take(5).cloned().collect::<Vec<_>>();
+        eprintln!("slowest operation    {} ms", self.slowest().as_millis());
         assert_eq!(few(&self.violations), [""; 0], "{} in all", self.violations.len());
-        assert_eq!(few(&self.errors), [""; 0], "{} in all", self.errors.len());
         assert_eq!((self.lost, self.doubled), (0, 0));
     }
 }
 
+fn few(all: &[String]) -> Vec<String> {
+    all.iter().take(5).cloned().collect()
+}
+
 /// Times without an answered write, in the order of the faults.
 #[derive(Debug)]
-pub(super) struct Outages(Vec<Duration>);
+pub(crate) struct Outages(Vec<Duration>);
 
 impl Outages {
-    pub(super) fn median(&self) -> Duration {
+    pub(crate) fn median(&self) -> Duration {
         self.at(50)
     }
 
-    pub(super) fn most(&self) -> Duration {
+    pub(crate) fn most(&self) -> Duration {
         self.at(100)
+    }
+
+    pub(crate) fn all(&self) -> impl Iterator<Item = Duration> {
+        self.0.iter().copied()
     }
 
     fn at(&self, percent: usize) -> Duration {
@@ -109,7 +145,7 @@ impl Outages {
         sorted[(sorted.len() * percent / 100).min(sorted.len() - 1)]
     }
 
-    pub(super) fn print(&self, what: &str) {
+    pub(crate) fn print(&self, what: &str) {
         let ms = |duration: Duration| duration.as_millis();
         let all: Vec<_> = self.0.iter().map(|it| ms(*it).to_string()).collect();
         eprintln!(

@@ -8,7 +8,7 @@ use mongodb::Database;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use serde_json::Value;
 
-use crate::front::eventually;
+use crate::orchestrator::eventually;
 
 /// The collection of a worker's own notes, and the field of the history in it.
 const NOTES: &str = "_rideshare";
@@ -37,13 +37,23 @@ impl Replica {
     }
 }
 
+/// A system whose workers' databases can be looked into.
+pub(crate) trait Replicated {
+    /// The databases of all workers, at the same place in the log. Nothing may be written meanwhile.
+    async fn replicas(&self) -> Vec<Replica>;
+}
+
+/// Where a database is.
+pub(crate) async fn open(uri: &str, name: &str) -> Database {
+    mongodb::Client::with_uri_str(uri).await.unwrap().database(name)
+}
+
 /// Waits until these databases stand at the same place in the log.
-pub(super) async fn level(uri: &str, names: &[String]) {
-    let client = mongodb::Client::with_uri_str(uri).await.unwrap();
+pub(crate) async fn level(databases: &[Database]) {
     eventually("replicas at one offset", LEVEL_LIMIT, async || {
         let mut histories = Vec::new();
-        for name in names {
-            histories.push(history(&client.database(name)).await?);
+        for database in databases {
+            histories.push(history(database).await?);
         }
         histories.iter().all(|it| *it == histories[0]).then_some(())
     })
@@ -51,11 +61,10 @@ pub(super) async fn level(uri: &str, names: &[String]) {
 }
 
 /// Reads all of these databases.
-pub(super) async fn read(uri: &str, names: &[String]) -> Vec<Replica> {
-    let client = mongodb::Client::with_uri_str(uri).await.unwrap();
+pub(crate) async fn read(databases: &[Database]) -> Vec<Replica> {
     let mut replicas = Vec::new();
-    for name in names {
-        replicas.push(read_one(&client.database(name)).await);
+    for database in databases {
+        replicas.push(read_one(database).await);
     }
     replicas
 }
