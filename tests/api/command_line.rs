@@ -35,6 +35,16 @@ fn wrong_settings_exit_with_2_and_name_the_setting() {
         assert!(text.contains(named), "{name}: {text}");
         assert_eq!(text.lines().count(), 1, "{name}: {text}");
     }
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("spoilt.toml");
+    let path = file.to_str().unwrap();
+    for text in ["[http]\nport = = 1\n", "[http\n", "port\n", "a = \"\"\"\n\n", "\u{0}"] {
+        std::fs::write(&file, text).unwrap();
+        let (code, said) = command(&["up", "--config", path], &[]);
+        assert_eq!(code, Some(2), "{text:?}: {said}");
+        assert!(said.contains(path) && said.contains("line "), "{text:?}: {said}");
+        assert_eq!(said.lines().count(), 1, "{text:?}: {said}");
+    }
     let (code, text) = command(&["up", "--config", "/nowhere.toml"], &[]);
     assert_eq!(code, Some(2));
     assert!(text.contains("/nowhere.toml"), "{text}");

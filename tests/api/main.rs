@@ -5,7 +5,10 @@
 mod command_line;
 mod database_client;
 mod failover;
+mod healthcheck;
+mod hostile;
 mod limits;
+mod openapi;
 mod original;
 mod persistence;
 mod places;
