@@ -17,6 +17,7 @@ usage() {
 usage: scripts/services.sh COMMAND [SERVICE] [--data DIR]
 
 commands
+  install [SERVICE]  install what is missing, start nothing
   start [SERVICE]    install what is missing, start, wait until it answers
   stop [SERVICE]     end the server, keep its data
   status [SERVICE]   one line per server; exit 3 unless all of them answer
@@ -37,6 +38,9 @@ USAGE
 readonly START_SECONDS=90
 readonly STOP_SECONDS=30
 readonly RELEASE_SECONDS=10
+# Common to all sets of a user on this machine: whose turn it is, and who chose which port.
+readonly LOCK=/run/lock/rideshare-services-$EUID.lock
+readonly CLAIMS=/run/lock/rideshare-services-$EUID.ports
 readonly ALL_SERVICES=(zookeeper rabbitmq mongod)
 
 readonly RABBITMQ_SERVER=/usr/lib/rabbitmq/bin/rabbitmq-server
@@ -50,6 +54,9 @@ checkout=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 readonly checkout
 readonly tools=$checkout/.services/bin
 data=${RIDESHARE_TEST_SERVICES:-$checkout/.services}
+
+# shellcheck source=lib/probes.sh
+source "$checkout/scripts/lib/probes.sh"
 
 say() { echo "services: $*"; }
 
@@ -193,6 +200,16 @@ settle_port() {
     fi
     [[ $port =~ ^[0-9]{1,5}$ ]] || die "the $service port must be a number, not '$port'"
     echo "$port" >"$data/$service/port"
+    mkdir -p "$CLAIMS"
+    echo "$data" >"$CLAIMS/$port"
+}
+
+# True if another set has chosen that port and is still there, whether or not its server runs: it may
+# be about to start it, or to start it again.
+claimed() {
+    local service=$1 port=$2 owner
+    owner=$(cat "$CLAIMS/$port" 2>/dev/null) || return 1
+    [[ $owner != "$data" && $(cat "$owner/$service/port" 2>/dev/null) == "$port" ]]
 }
 
 free_port() {
@@ -203,7 +220,7 @@ free_port() {
         mongod) port=27117 ;;
     esac
     for _ in {1..50}; do
-        if [[ -z $(taken_port "$service" "$port") ]]; then
+        if ! claimed "$service" "$port" && [[ -z $(taken_port "$service" "$port") ]]; then
             echo "$port"
             return
         fi
@@ -375,10 +392,13 @@ CONF
         org.apache.zookeeper.server.quorum.QuorumPeerMain "$dir/zoo.cfg"
 }
 
+# A mongod.conf in its folder adds to what is set here.
 start_mongod() {
     local dir=$data/mongod
     mkdir -p "$dir/db"
+    [[ -e $dir/mongod.conf ]] || : >"$dir/mongod.conf"
     launch mongod "$(find_mongod)" \
+        --config "$dir/mongod.conf" \
         --dbpath "$dir/db" \
         --port "$(port_of mongod)" \
         --bind_ip 127.0.0.1 \
@@ -389,32 +409,7 @@ start_mongod() {
         --logappend
 }
 
-# --- Probes ----------------------------------------------------------------
-
-# True if the server answers a first message of its own protocol.
-answers() {
-    local service=$1 port
-    port=$(port_of "$service")
-    case $service in
-        rabbitmq) reply_has RabbitMQ "$port" 'AMQP\x00\x00\x09\x01' ;;
-        zookeeper) reply_has 'Mode: standalone' "$port" 'srvr' ;;
-        # OP_MSG with the document {hello: 1, $db: "admin"}.
-        mongod) reply_has isWritablePrimary "$port" "$(
-            printf '%s' '\x34\x00\x00\x00\x01\x00\x00\x00\x00\x00\x00\x00\xdd\x07\x00\x00' \
-                '\x00\x00\x00\x00\x00\x1f\x00\x00\x00\x10hello\x00\x01\x00\x00\x00' \
-                '\x02\x24db\x00\x06\x00\x00\x00admin\x00\x00'
-        )" ;;
-    esac
-}
-
-reply_has() {
-    local text=$1 port=$2 message=$3
-    # shellcheck disable=SC2016 # expanded by the inner shell
-    timeout 5 bash -c '
-        exec 3<>"/dev/tcp/127.0.0.1/$1" || exit
-        printf %b "$2" >&3
-        dd bs=64K count=1 <&3' probe "$port" "$message" 2>/dev/null | grep -aF "$text" >/dev/null
-}
+# --- Commands --------------------------------------------------------------
 
 # Waits for a probe of a server that was launched; gives up early if it ends.
 await() {
@@ -433,6 +428,12 @@ await() {
 
 # --- Commands --------------------------------------------------------------
 
+install() {
+    mkdir -p "$data"
+    take_turn
+    install_missing "$@"
+}
+
 # Launches all before it waits for any: they boot side by side.
 start() {
     local service launched=()
@@ -449,7 +450,7 @@ start() {
         launched+=("$service")
     done
     for service in "$@"; do
-        await "$service" answers "$service"
+        await "$service" answers "$service" "$(port_of "$service")"
         [[ " ${launched[*]} " == *" $service "* ]] && verb=started || verb='already running'
         say "$service $verb, pid $(running_pid "$service"), 127.0.0.1:$(port_of "$service")"
     done
@@ -457,7 +458,7 @@ start() {
 
 # One start or stop at a time on a machine: sets choose ports, and share apt.
 take_turn() {
-    exec 9>"/run/lock/rideshare-services-$EUID.lock"
+    exec 9>"$LOCK"
     flock -w 900 9 || die "another scripts/services.sh has been at work for 15 minutes: end it, then try again"
 }
 
@@ -504,7 +505,7 @@ status() {
         if [[ -z $pid ]]; then
             echo "$service stopped"
             code=3
-        elif answers "$service"; then
+        elif answers "$service" "$(port_of "$service")"; then
             echo "$service running, pid $pid, 127.0.0.1:$(port_of "$service")"
         else
             echo "$service not answering, pid $pid, 127.0.0.1:$(port_of "$service")"
@@ -552,7 +553,7 @@ main() {
                 shift
                 ;;
             rabbitmq | zookeeper | mongod) services+=("$1") ;;
-            start | stop | status | pid | env)
+            install | start | stop | status | pid | env)
                 [[ -z $command ]] || bad_usage "both '$command' and '$1'"
                 command=$1
                 ;;
@@ -572,8 +573,8 @@ run_command() {
         pid/*) bad_usage 'pid needs one service' ;;
         env/0) print_env ;;
         env/*) bad_usage 'env takes no service' ;;
-        start/0 | stop/0 | status/0) "$command" "${ALL_SERVICES[@]}" ;;
-        start/* | stop/* | status/*) "$command" "$@" ;;
+        install/0 | start/0 | stop/0 | status/0) "$command" "${ALL_SERVICES[@]}" ;;
+        install/* | start/* | stop/* | status/*) "$command" "$@" ;;
         *) bad_usage 'a command is needed' ;;
     esac
 }

@@ -1,12 +1,22 @@
 #!/usr/bin/env bash
-# Runs all tests of the project: format, lints, import rules, unit, property, conformance and
-# black-box tests, and the documentation.
+# Runs all tests of the project: format, lints, import rules, documentation, unit, property,
+# conformance and black-box tests, and the live tests on real servers.
 #
 #   scripts/test.sh              everything that can run here; says what could not, and why
 #   scripts/test.sh --required   the same, but what cannot run is a failure (for CI)
 #
 # Needs: a Rust toolchain with clippy and rustfmt, and a C compiler. cargo-nextest is used where it
 # is installed, `cargo test` otherwise.
+#
+# The live tests need RabbitMQ, ZooKeeper and MongoDB. These are, in this order: the servers that
+# RIDESHARE_RABBITMQ__URL, RIDESHARE_ZOOKEEPER__HOSTS and RIDESHARE_MONGODB__URL name; those of
+# scripts/services.sh, which installs them on Debian as root; containers of the official images.
+#
+# The tests of the descriptions of the services need schemathesis, from PyPI.
+#
+# The Docker tests need root and a Docker engine. Images that it neither has nor can pull are built by
+# scripts/images.sh, on Debian. One of them restarts the engine itself, which ends all containers for
+# a while: only with RIDESHARE_TEST_RESTART_ENGINE=1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -17,7 +27,25 @@ case "${1:-}" in
     *) echo "usage: scripts/test.sh [--required]" >&2; exit 2 ;;
 esac
 
+# shellcheck source=lib/probes.sh
+source scripts/lib/probes.sh
+# shellcheck source=lib/test-servers.sh
+source scripts/lib/test-servers.sh
+
 skipped=()
+features=()
+left_out=()
+
+# Those that kill, cut off or restart servers: they start a set of their own on this machine.
+readonly OWN_SERVER_TESTS=(
+    mongo::faults rabbitmq_faults zookeeper::outages failover::restarts failover::outages
+)
+
+# What the Docker tests are made from.
+readonly TEST_IMAGES=(base rabbitmq zookeeper mongo nginx)
+
+# The version that the descriptions of the services are tried with.
+readonly SCHEMATHESIS=4.32.5
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -53,14 +81,85 @@ check_docs() {
     RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps
 }
 
+check_mutations() {
+    if command -v git >/dev/null; then
+        say "mutations still apply"
+        scripts/mutations.sh --check
+    else
+        cannot "mutations: git is not installed"
+    fi
+}
+
+prepare_live_tests() {
+    say "servers for the live tests"
+    trap release_servers EXIT
+    provide_servers
+    case $servers in
+        none)
+            cannot "live tests: $servers_missing"
+            return
+            ;;
+        given | engine)
+            cannot "live tests with servers of their own (${OWN_SERVER_TESTS[*]}): they need a Debian machine, or RabbitMQ, ZooKeeper and mongod installed"
+            left_out=("${OWN_SERVER_TESTS[@]}")
+            ;;
+    esac
+    features+=(live)
+}
+
+# As root, since they look into the volumes of containers, and the images may have to be built.
+prepare_docker_tests() {
+    say "images for the Docker tests"
+    if [ "$(id -u)" != 0 ]; then
+        cannot "Docker tests: they need root"
+    elif ! command -v docker >/dev/null || ! docker info >/dev/null 2>&1; then
+        cannot "Docker tests: no Docker engine answers"
+    elif ! provide_compose; then
+        cannot "Docker tests: neither docker compose nor docker-compose is installed"
+    elif ! scripts/images.sh --pull "${TEST_IMAGES[@]}"; then
+        cannot "Docker tests: scripts/images.sh could not provide the images"
+    else
+        features+=(docker)
+        [ -n "${RIDESHARE_TEST_RESTART_ENGINE:-}" ] ||
+            skipped+=("a restart of the Docker engine: RIDESHARE_TEST_RESTART_ENGINE=1 allows it, where nobody else uses the engine")
+    fi
+}
+
+provide_compose() {
+    docker compose version >/dev/null 2>&1 || command -v docker-compose >/dev/null || {
+        command -v apt-get >/dev/null && apt-get update -q &&
+            apt-get install -yq --no-install-recommends docker-compose
+    }
+}
+
+# A Python program, kept below target/ in an environment of its own.
+prepare_schemathesis() {
+    local home=target/schemathesis
+    say "schemathesis"
+    if ! python3 -c 'import ensurepip' 2>/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -q && apt-get install -yq --no-install-recommends python3-venv
+    fi
+    if ! { [ -x "$home/bin/st" ] || python3 -m venv "$home"; } ||
+        ! "$home/bin/pip" install -q "schemathesis==$SCHEMATHESIS"; then
+        cannot "tests with schemathesis: Python with venv, or the package, is missing"
+        return
+    fi
+    export RIDESHARE_TEST_SCHEMATHESIS="$PWD/$home/bin/st"
+    features+=(schemathesis)
+}
+
 # Last, so that the last lines are the test runner's.
 run_tests() {
+    local options=(--locked --no-fail-fast --features "${features[*]}") test filter='all()'
     say "tests"
     if cargo nextest --version >/dev/null 2>&1; then
-        cargo nextest run --locked --no-fail-fast
+        for test in "${left_out[@]}"; do
+            filter+=" - test($test)"
+        done
+        cargo nextest run "${options[@]}" -E "$filter"
     else
         # One thread: some tests measure time.
-        cargo test --locked --no-fail-fast -- --test-threads=1
+        cargo test "${options[@]}" -- --test-threads=1 "${left_out[@]/#/--skip=}"
     fi
 }
 
@@ -81,6 +180,10 @@ fi
 check_format
 check_lints
 check_docs
+check_mutations
+prepare_live_tests
+prepare_docker_tests
+prepare_schemathesis
 if [ "${#skipped[@]}" -gt 0 ]; then
     say "not run here"
     printf '  %s\n' "${skipped[@]}"
