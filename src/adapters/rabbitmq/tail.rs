@@ -165,13 +165,16 @@ impl Reader {
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
             let session = broker.consuming.session(left).await?;
-            let open = session.open_channel(None).await?;
-            let error = match consume(broker, &session, &open, start.clone(), unread).await {
-                Ok(messages) => return Ok(Self { session, open, messages }),
+            let error = match session.open_channel(None).await {
+                Ok(open) => match consume(broker, &session, &open, start.clone(), unread).await {
+                    Ok(messages) => return Ok(Self { session, open, messages }),
+                    Err(error) if open.ending.clashed() => return Err(error),
+                    Err(error) => error,
+                },
                 Err(error) => error,
             };
             let pause = backoff.next();
-            if open.ending.clashed() || Instant::now() + pause > deadline {
+            if Instant::now() + pause > deadline {
                 return Err(error);
             }
             debug!(%error, "the log cannot be read yet");

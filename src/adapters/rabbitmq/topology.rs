@@ -30,6 +30,9 @@ pub(super) struct Topology {
     pub(super) progress_exchange: String,
     /// Clashes that were told already.
     told: Mutex<HashSet<String>>,
+    /// Held while the stream is declared: RabbitMQ 3.10 confirms the second of two declarations at
+    /// once before there is a stream, and ends the connection of whoever reads from it then.
+    making_stream: tokio::sync::Mutex<()>,
 }
 
 /// What a publisher needs before it publishes.
@@ -51,6 +54,7 @@ impl Topology {
             progress_exchange: settings.name(&settings.progress_exchange),
             settings: settings.clone(),
             told: Mutex::default(),
+            making_stream: tokio::sync::Mutex::default(),
         }
     }
 
@@ -90,6 +94,7 @@ impl Topology {
             ("x-stream-max-segment-size-bytes", number(self.settings.log_segment_bytes)),
         ]);
         let setting = "rabbitmq.log_queue, log_max_bytes, log_segment_bytes";
+        let _making = self.making_stream.lock().await;
         self.queue(open, durable(&self.log_queue, arguments), &self.log_queue, setting).await
     }
 
