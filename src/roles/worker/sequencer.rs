@@ -281,24 +281,21 @@ impl Sequencer {
         let (mut writes, mut reads) = (Vec::new(), Vec::new());
         for delivery in deliveries {
             match Arc::unwrap_or_clone(delivery.request) {
-                Request::Write(write) if Suspects::are(delivery.tried) => {
-                    if let Some(leading) = &mut self.leading {
-                        leading.suspects.take(delivery.tried, (delivery.ticket, write));
-                    }
-                }
-                Request::Write(write) => writes.push((delivery.ticket, write)),
+                Request::Write(write) => writes.push((delivery.tried, (delivery.ticket, write))),
                 Request::Read(read) => reads.push((delivery.ticket, (read, delivery.expires_at))),
                 Request::Ping => self.answer(vec![(delivery.ticket, Reply::Pong)]).await,
             }
         }
+        let Some(leading) = &mut self.leading else { return Ok(()) };
+        let writes = leading.suspects.keep(writes);
         self.commit_all(&writes, reads).await
     }
 
     /// One that masters may have died of, in a batch of its own.
     async fn sequence_suspect(&mut self) -> Result<(), Interruption> {
-        let next = self.leading.as_mut().and_then(|leading| leading.suspects.next());
-        let Some(suspect) = next else { return Ok(()) };
-        self.commit_all(&[suspect], Vec::new()).await
+        let Some(leading) = &mut self.leading else { return Ok(()) };
+        let copies = leading.suspects.next();
+        self.commit_all(&copies, Vec::new()).await
     }
 
     async fn commit_all(&mut self, writes: &[Held], reads: Vec<Read>) -> Result<(), Interruption> {
