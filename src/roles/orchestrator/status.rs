@@ -18,6 +18,10 @@ use crate::roles::latest;
 /// A worker that has said nothing for this long may not be able to do anything either.
 const SILENCE: Duration = Duration::from_secs(2);
 
+/// An entry outlives its process until the session expires, and for so long says what the process was
+/// that ran before.
+const SESSION: Duration = Duration::from_secs(60);
+
 /// Whether a worker lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -102,21 +106,23 @@ impl Observer {
             uptime_ms.is_none_or(|uptime| sign.heard_at.elapsed().as_millis() <= u128::from(uptime))
         };
         let progress = signs.workers.get(node).filter(is_own).map(|sign| &sign.progress);
+        let is_old = |uptime| Duration::from_millis(uptime) > SESSION;
+        let entry = member.filter(|_| uptime_ms.is_none_or(is_old));
         let (state, pid) = match container.map(|container| container.state) {
             Some(ContainerState::Running { pid }) => (Life::Running, Some(pid)),
             Some(ContainerState::Exited { .. }) => (Life::Exited, None),
             None => (Life::Running, member.map(|member| member.pid)),
         };
-        let applied = progress.map_or(member.and_then(|member| member.applied), |it| it.applied);
+        let applied = progress.map_or(entry.and_then(|entry| entry.applied), |it| it.applied);
         let lag = signs
             .furthest
             .map(|furthest| furthest.0.saturating_sub(applied.map_or(0, |applied| applied.0)));
-        let role = progress.map(|it| it.role).or(member.map(|member| member.role));
+        let role = progress.map(|it| it.role).or(entry.map(|entry| entry.role));
         WorkerStatus {
             node: node.clone(),
             role: role.filter(|_| state == Life::Running),
             pid,
-            epoch: progress.map_or(member.map_or(Epoch(0), |it| it.epoch), |it| it.epoch),
+            epoch: progress.map_or(entry.map_or(Epoch(0), |entry| entry.epoch), |it| it.epoch),
             applied,
             lag,
             state,
@@ -191,5 +197,51 @@ fn condition(sign: Option<&Sign>) -> Condition {
         }
         Some(sign) if sign.heard_at.elapsed() <= SILENCE => Condition::Sound,
         _ => Condition::Silent,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::domain::message::Member;
+
+    const NOW_MS: u64 = 1_000_000;
+
+    /// A worker whose entry calls it the master, and whose process began to run so long ago.
+    fn observed(uptime: Duration) -> WorkerStatus {
+        let node = NodeId::new("worker");
+        let started_at_ms = NOW_MS - u64::try_from(uptime.as_millis()).unwrap();
+        let container = Container {
+            node: node.clone(),
+            state: ContainerState::Running { pid: Pid(7) },
+            changed_at_ms: started_at_ms,
+        };
+        let member = Member {
+            node: node.clone(),
+            pid: Pid(7),
+            role: Role::Master,
+            epoch: Epoch(3),
+            applied: Some(Offset(9)),
+            database: DatabaseAddress::new("database"),
+            managed: true,
+        };
+        let members = [(node, member)].into();
+        let observer = Observer {
+            containers: watch::channel(vec![container]).1,
+            coordination: watch::channel(CoordinationView { members, ..Default::default() }).1,
+            signs: latest::Sender::new(Signs::default()).subscribe(),
+            ambient: Ambient { now_ms: Arc::new(|| NOW_MS), ..Ambient::real() },
+        };
+        observer.workers().remove(0)
+    }
+
+    #[test]
+    fn entry_of_a_former_process_says_nothing_of_the_one_that_runs() {
+        let started_again = observed(Duration::from_secs(1));
+        assert_eq!((started_again.role, started_again.epoch), (None, Epoch(0)));
+        let unheard = observed(Duration::from_secs(90));
+        assert_eq!((unheard.role, unheard.epoch), (Some(Role::Master), Epoch(3)));
     }
 }
