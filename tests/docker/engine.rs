@@ -41,7 +41,10 @@ pub(crate) fn restart() -> bool {
         eprintln!("the engine itself is not restarted: {RESTART} is not set");
         return false;
     }
+    assert!(std::env::var_os("DOCKER_HOST").is_none(), "{RESTART}, but DOCKER_HOST is elsewhere");
     let pid = std::fs::read_to_string(PID_FILE).unwrap().trim().to_owned();
+    let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap();
+    assert_eq!(name.trim(), "dockerd", "{PID_FILE} names the engine");
     let parts = |file: &str| {
         let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
         text.split_terminator('\0').map(str::to_owned).collect::<Vec<_>>()

@@ -27,6 +27,9 @@ pub(crate) async fn blips(system: &System, slaves: usize) {
 }
 
 /// Cuts it off for long, and returns when that began.
+///
+/// A master that nobody hears of is killed before another one takes its place, so that a network that
+/// comes back finds nobody there who believes to be the master.
 pub(crate) async fn cut(system: &System, slaves: usize) -> Instant {
     let master = pid(&system.master().await.unwrap());
     system.is_master(master).await;
@@ -36,8 +39,7 @@ pub(crate) async fn cut(system: &System, slaves: usize) -> Instant {
     let next = system.successor(master).await;
     let succeeded_after = began.elapsed();
     tokio::time::sleep(CUT.saturating_sub(succeeded_after)).await;
-    // It was killed long before, since nobody could know what it would do; a network that comes
-    // back finds nobody there.
+    assert_ne!(inspect(&container, "{{.State.Running}}"), "true", "killed before it was succeeded");
     let reconnected = docker(&["network", "connect", &system.project, &container]);
     eprintln!("succeeded            after {succeeded_after:?}; reconnected: {reconnected:?}");
     system.replaced(master, slaves).await;
