@@ -19,7 +19,9 @@ there is left alone, whoever made it. Needs root (debootstrap) and Docker.
 
   --pull   try to pull each image first, and build it only if that fails
 
-IMAGE is base, rabbitmq, zookeeper, mongo or nginx; without it, all of them.
+IMAGE is base, rabbitmq, zookeeper, mongo or nginx; without it, all of them. Or
+rust, which only an image of the program from its source needs: it is made from
+the toolchain of this machine.
 USAGE
 }
 
@@ -47,6 +49,7 @@ tag_of() {
         zookeeper) echo zookeeper:3.8 ;;
         mongo) echo mongo:6.0 ;;
         nginx) echo nginx:stable ;;
+        rust) echo rust:1.95-slim-bookworm ;;
     esac
 }
 
@@ -128,6 +131,16 @@ build_mongo() {
     rm -rf "$work/mongo"
 }
 
+build_rust() {
+    local tag=$1 toolchain
+    toolchain=$(rustc --print sysroot) || die "rustc is missing: see https://rustup.rs"
+    cp -r "$recipes/rust" "$work/rust"
+    mkdir "$work/rust/toolchain"
+    cp -r "$toolchain/bin" "$toolchain/lib" "$work/rust/toolchain"
+    build "$tag" "$work/rust"
+    rm -rf "$work/rust"
+}
+
 # The classic builder is there on every engine; the other one may need a plug-in.
 build() {
     local tag=$1 context=$2 log=$work/build.log
@@ -142,7 +155,7 @@ main() {
         case $1 in
             -h | --help) usage && exit ;;
             --pull) pull=true ;;
-            base | rabbitmq | zookeeper | mongo | nginx) images+=("$1") ;;
+            base | rabbitmq | zookeeper | mongo | nginx | rust) images+=("$1") ;;
             *)
                 echo "images: unknown argument '$1'" >&2
                 usage >&2
