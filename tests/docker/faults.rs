@@ -46,7 +46,7 @@ async fn cuts_a_dead_orchestrator_and_a_reboot_lose_and_double_nothing() {
 }
 
 /// The next load begins on nothing.
-async fn clear(system: &System) {
+pub(crate) async fn clear(system: &System) {
     let body = serde_json::json!({ "op": "clear", "collections": crate::load::COLLECTIONS });
     let (status, answer) = system.write(&body).await;
     assert_eq!(status, 200, "{answer}");

@@ -23,6 +23,11 @@ mod replicas;
 mod restart;
 mod scaling;
 mod services;
+#[cfg(feature = "soak")]
+mod soak;
+#[cfg(feature = "soak")]
+#[path = "../support/soak.rs"]
+mod soak_support;
 mod start;
 #[path = "../support/suite/mod.rs"]
 mod suite;

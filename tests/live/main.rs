@@ -26,6 +26,9 @@ mod servers;
 mod services;
 #[cfg(feature = "soak")]
 mod soak;
+#[cfg(feature = "soak")]
+#[path = "../support/soak.rs"]
+mod soak_support;
 #[path = "../support/suite/mod.rs"]
 mod suite;
 mod system;

@@ -1,11 +1,13 @@
 //! Where the servers are: those of the environment, or a set of a test's own.
 
+use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
 
-use crate::front::signal;
+use crate::front::try_signal;
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/scripts/services.sh");
 
@@ -78,7 +80,13 @@ impl Servers {
 pub(crate) struct OwnServers {
     data: TempDir,
     pub(crate) servers: Servers,
+    /// mongod's data are on a disk of their own.
+    small_disk: bool,
 }
+
+/// What takes all room on the small disk.
+#[cfg(feature = "soak")]
+const BALLAST: &str = "ballast";
 
 impl OwnServers {
     /// Starts them and waits until they answer.
@@ -90,14 +98,21 @@ impl OwnServers {
 
     /// Settles their addresses; none of them runs yet.
     pub(crate) fn prepare() -> Self {
-        let data = tempfile::tempdir().unwrap();
+        Self::prepare_in(tempfile::tempdir().unwrap(), false)
+    }
+
+    fn prepare_in(data: TempDir, small_disk: bool) -> Self {
         let exports = run(&data, &["env"]);
         let servers = Servers::named(|name| {
             let value = exports.lines().find_map(|line| line.split_once(&format!("{name}=")))?.1;
             // As the shell would read it; no address has more that needs quoting.
             Some(value.replace('\\', ""))
         });
-        Self { data, servers }
+        Self { data, servers, small_disk }
+    }
+
+    fn disk(&self) -> PathBuf {
+        self.data.path().join(Server::Mongod.name())
     }
 
     /// Starts them on the data that they have, and waits until they answer.
@@ -112,8 +127,14 @@ impl OwnServers {
 
     /// SIGKILL.
     pub(crate) fn kill(&self, server: Server) {
-        let pid = run(&self.data, &["pid", server.name()]);
-        signal("KILL", pid.trim().parse().unwrap());
+        assert!(self.kill_if_running(server), "{} does not run", server.name());
+    }
+
+    /// The same where it may have ended by itself; false if it has.
+    pub(crate) fn kill_if_running(&self, server: Server) -> bool {
+        let output = script(&self.data, &["pid", server.name()]).output().unwrap();
+        let pid = String::from_utf8(output.stdout).unwrap();
+        output.status.success() && try_signal("KILL", pid.trim().parse().unwrap())
     }
 
     /// Stops them in order.
@@ -122,11 +143,52 @@ impl OwnServers {
     }
 }
 
+#[cfg(feature = "soak")]
+impl OwnServers {
+    /// Starts them with mongod on a disk of so many MiB, where this process may mount one.
+    pub(crate) fn start_on_small_disk(mib: u32) -> Self {
+        let data = tempfile::tempdir().unwrap();
+        let disk = data.path().join(Server::Mongod.name());
+        std::fs::create_dir(&disk).unwrap();
+        let size = format!("size={mib}m");
+        let mounted =
+            Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(&disk).status();
+        let small_disk = mounted.is_ok_and(|status| status.success());
+        if !small_disk {
+            eprintln!("no disk of their own for mongod's data: it cannot be mounted");
+        }
+        let own = Self::prepare_in(data, small_disk);
+        own.start_again();
+        own
+    }
+
+    pub(crate) const fn has_small_disk(&self) -> bool {
+        self.small_disk
+    }
+
+    /// Leaves no room on the small disk.
+    pub(crate) fn fill_disk(&self) {
+        let mut ballast = std::fs::File::create(self.disk().join(BALLAST)).unwrap();
+        let block = vec![0; 1 << 20];
+        while ballast.write_all(&block).is_ok() {}
+    }
+
+    pub(crate) fn empty_disk(&self) {
+        std::fs::remove_file(self.disk().join(BALLAST)).unwrap();
+    }
+}
+
 impl Drop for OwnServers {
     fn drop(&mut self) {
         let stopped = script(&self.data, &["stop"]).status();
         if !stopped.is_ok_and(|status| status.success()) {
             eprintln!("servers may be left running in {}", self.data.path().display());
+        }
+        if self.small_disk {
+            let unmounted = Command::new("umount").arg(self.disk()).status();
+            if !unmounted.is_ok_and(|status| status.success()) {
+                eprintln!("{} is still mounted", self.disk().display());
+            }
         }
     }
 }

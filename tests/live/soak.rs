@@ -4,7 +4,6 @@
 //! what it meets then is the machine's affair.
 
 mod faults;
-mod tally;
 
 use std::time::{Duration, Instant};
 
@@ -15,10 +14,10 @@ use crate::front::eventually;
 use crate::load::{Load, STEADY};
 use crate::proxy::Proxy;
 use crate::servers::{OwnServers, Server};
+use crate::soak_support::{Tally, wanted};
 use crate::system::System;
 use crate::verdict::Verdict;
 use faults::{Arena, Fault};
-use tally::Tally;
 
 /// A history gets no longer than what is written within this; then another system begins.
 const SEGMENT: Duration = Duration::from_secs(300);
@@ -29,17 +28,14 @@ const MAX_CALM_MS: u64 = 1_000;
 /// How long a system may take to be whole again after a fault.
 const CONVERGENCE_LIMIT: Duration = Duration::from_secs(60);
 const SLAVES: usize = 2;
-
-fn setting(name: &str, otherwise: f64) -> f64 {
-    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
-}
+/// mongod's, with room for all that is written.
+const DISK_MIB: u32 = 4_096;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn random_faults_lose_and_double_nothing() {
-    let length = Duration::from_secs_f64(60.0 * setting("RIDESHARE_TEST_SOAK_MINUTES", 2.0));
-    let seed = setting("RIDESHARE_TEST_SOAK_SEED", 1.0) as u64;
+    let (length, seed) = wanted();
     let (began, mut dice) = (Instant::now(), StdRng::seed_from_u64(seed));
-    let (own, mut tally) = (OwnServers::start(), Tally::default());
+    let (own, mut tally) = (OwnServers::start_on_small_disk(DISK_MIB), Tally::default());
     while began.elapsed() < length {
         let until = Instant::now() + SEGMENT.min(length.saturating_sub(began.elapsed()));
         segment(&own, &mut dice, until, &mut tally).await;
@@ -66,12 +62,12 @@ async fn segment(own: &OwnServers, dice: &mut StdRng, until: Instant, tally: &mu
     let mut arena = Arena { own, system, proxies, second };
     let mut struck = Vec::new();
     while Instant::now() < until {
-        let fault = Fault::draw(dice);
+        let fault = Fault::draw(dice, own.has_small_disk());
         let at = Instant::now();
         arena.befall(fault, dice).await;
         let over = Instant::now();
         converge(&arena.system, fault).await;
-        tally.note(fault, over.elapsed());
+        tally.note(fault.name(), over.elapsed());
         struck.push(at);
         let calm = Duration::from_millis(dice.random_range(0..MAX_CALM_MS));
         tokio::time::sleep(calm).await;

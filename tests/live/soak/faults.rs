@@ -8,6 +8,7 @@ use rand::rngs::StdRng;
 use crate::front::{Front, eventually, try_signal};
 use crate::proxy::Proxy;
 use crate::servers::{OwnServers, Server};
+use crate::soak_support as soak;
 use crate::system::System;
 
 /// What can happen, and how often in comparison.
@@ -30,6 +31,7 @@ const FAULTS: &[(Fault, u32)] = &[
     (Fault::Reset(Server::Zookeeper), 5),
     (Fault::Reset(Server::Mongod), 5),
     (Fault::BusyProcessors, 3),
+    (Fault::FullDisk, 3),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,19 +57,19 @@ pub(super) enum Fault {
     Reset(Server),
     /// Other work takes all processors for a while.
     BusyProcessors,
+    /// There is no room on mongod's disk for a while.
+    FullDisk,
 }
 
 impl Fault {
-    pub(super) fn draw(dice: &mut StdRng) -> Self {
-        let all = FAULTS.iter().map(|(_, weight)| weight).sum();
-        let mut drawn = dice.random_range(0..all);
-        for (fault, weight) in FAULTS {
-            match drawn.checked_sub(*weight) {
-                None => return *fault,
-                Some(left) => drawn = left,
+    /// The next one; without a small disk, no disk is full.
+    pub(super) fn draw(dice: &mut StdRng, small_disk: bool) -> Self {
+        loop {
+            let drawn = soak::draw(FAULTS, dice);
+            if small_disk || drawn != Self::FullDisk {
+                return drawn;
             }
         }
-        unreachable!("less than the sum of all weights was drawn")
     }
 
     pub(super) fn name(self) -> String {
@@ -84,6 +86,7 @@ impl Fault {
             Self::Cut(server) => format!("{} out of reach", server.name()),
             Self::Reset(server) => format!("connections to {} broken", server.name()),
             Self::BusyProcessors => "all processors busy".to_owned(),
+            Self::FullDisk => "mongod's disk full".to_owned(),
         }
     }
 }
@@ -139,6 +142,14 @@ impl Arena<'_> {
             }
             Fault::Reset(server) => self.proxy(server).reset_once(),
             Fault::BusyProcessors => keep_busy(last(1_000, 5_000)).await,
+            Fault::FullDisk => {
+                self.own.fill_disk();
+                tokio::time::sleep(last(500, 5_000)).await;
+                self.own.empty_disk();
+                // It may have ended, be about to, or go on.
+                self.own.kill_if_running(Server::Mongod);
+                self.own.start_one(Server::Mongod);
+            }
         }
     }
 

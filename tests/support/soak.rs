@@ -1,14 +1,39 @@
-//! What came of all faults, as a table.
+//! What all soaks have in common: how long, which fault is next, and what came of all of them.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::time::Duration;
 
-use super::faults::Fault;
+use rand::RngExt;
+use rand::rngs::StdRng;
+
 use crate::verdict::{Outages, Verdict};
 
+/// How long to go on, and the seed of the faults.
+pub(crate) fn wanted() -> (Duration, u64) {
+    let minutes = setting("RIDESHARE_TEST_SOAK_MINUTES", 2.0);
+    (Duration::from_secs_f64(60.0 * minutes), setting("RIDESHARE_TEST_SOAK_SEED", 1.0) as u64)
+}
+
+fn setting(name: &str, otherwise: f64) -> f64 {
+    std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+/// One of these, each as often as its weight says in comparison.
+pub(crate) fn draw<T: Copy>(weighted: &[(T, u32)], dice: &mut StdRng) -> T {
+    let all = weighted.iter().map(|(_, weight)| weight).sum();
+    let mut drawn = dice.random_range(0..all);
+    for (one, weight) in weighted {
+        match drawn.checked_sub(*weight) {
+            None => return *one,
+            Some(left) => drawn = left,
+        }
+    }
+    unreachable!("less than the sum of all weights was drawn")
+}
+
 #[derive(Default)]
-pub(super) struct Tally {
+pub(crate) struct Tally {
     /// How long it took to be whole again, by fault.
     converged: BTreeMap<String, Vec<Duration>>,
     outages: Vec<Duration>,
@@ -19,12 +44,12 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn note(&mut self, fault: Fault, converged_after: Duration) {
-        self.converged.entry(fault.name()).or_default().push(converged_after);
+    pub(crate) fn note(&mut self, fault: String, converged_after: Duration) {
+        self.converged.entry(fault).or_default().push(converged_after);
     }
 
     /// Takes in what a sound verdict says.
-    pub(super) fn judge(&mut self, verdict: &Verdict, outages: &Outages) {
+    pub(crate) fn judge(&mut self, verdict: &Verdict, outages: &Outages) {
         let (operations, writes) = verdict.known();
         self.systems += 1;
         self.operations += operations;
@@ -33,7 +58,7 @@ impl Tally {
         self.outages.extend(outages.all());
     }
 
-    pub(super) fn table(&self, seed: u64, took: Duration) -> String {
+    pub(crate) fn table(&self, seed: u64, took: Duration) -> String {
         let faults: usize = self.converged.values().map(Vec::len).sum();
         let mut text = format!(
             "Seed {seed}, {} minutes, {} systems one after the other, {faults} faults; \
