@@ -150,6 +150,8 @@ fn decode(stored: &Document) -> Result<State, StoreError> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::domain::ids::{Epoch, LogId, Offset, Sequence};
     use crate::domain::log::Term;
@@ -188,6 +190,23 @@ mod tests {
             doc! { "copying": 1 },
         ] {
             assert!(matches!(decode(&stored), Err(StoreError::Internal(_))), "{stored}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_stored_text_is_survived(
+            noise in ".{0,40}",
+            at in any::<prop::sample::Index>(),
+            key in prop_oneof![Just("history"), Just("copying"), Just("other")],
+        ) {
+            let mut text = Stored::new(some_history()).unwrap().text.unwrap();
+            let place = text.floor_char_boundary(at.index(text.len()));
+            text.insert_str(place, &noise);
+            for stored in [doc! { key: &text }, doc! { key: &noise }, doc! { key: [&noise] }] {
+                let decoded = decode(&stored);
+                prop_assert!(matches!(decoded, Ok(_) | Err(StoreError::Internal(_))), "{stored}");
+            }
         }
     }
 }

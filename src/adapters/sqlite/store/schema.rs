@@ -90,3 +90,27 @@ pub(super) fn delete_everything(connection: &Connection) -> rusqlite::Result<()>
          DELETE FROM meta;",
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn any_stored_history_is_survived(noise: Vec<u8>, at in any::<prop::sample::Index>()) {
+            let connection = Connection::open_in_memory().expect("memory");
+            connection.execute_batch("CREATE TABLE meta (name TEXT PRIMARY KEY, value BLOB)")
+                .expect("a table");
+            let mut damaged = message::encode(&History::default());
+            let place = at.index(damaged.len());
+            damaged.splice(place..place, noise.iter().copied());
+            for stored in [&noise, &damaged] {
+                set_meta(&connection, HISTORY, stored).expect("stored");
+                let read = history(&connection);
+                prop_assert!(matches!(read, Ok(_) | Err(StoreError::Internal(_))), "{read:?}");
+            }
+        }
+    }
+}
