@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assemble::apps::{self, App};
 use crate::assemble::{healthcheck, orchestrator, up, worker};
+use crate::bench::{self, Work};
 use crate::settings::{LogFormat, Profile, Settings, SettingsError, WorkerType};
 use crate::{shutdown, telemetry};
 
@@ -40,6 +41,8 @@ enum Command {
     App(AppCommand),
     /// Ask a role that runs on this machine whether it lives; exit code 1 if it does not.
     Healthcheck(HealthcheckArgs),
+    /// Put load on a running system and tell how it bears it.
+    Bench(BenchArgs),
 }
 
 #[derive(Debug, Subcommand)]
@@ -133,6 +136,59 @@ struct HealthcheckArgs {
     timeout_ms: u64,
 }
 
+#[derive(Debug, Args)]
+struct BenchArgs {
+    #[command(subcommand)]
+    work: BenchWork,
+    /// Where the database is: the address of an orchestrator.
+    #[arg(long, global = true, value_name = "URL", default_value = "http://127.0.0.1:8080")]
+    url: String,
+    /// How many connections send, each one request at a time.
+    #[arg(long, global = true, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    connections: u16,
+    /// For how many seconds requests are counted.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=86_400))]
+    duration: u64,
+    /// For how many seconds they are sent before that.
+    #[arg(long, global = true, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=3_600))]
+    warm_up: u64,
+    /// Requests a second, due at fixed times whatever the system does; else as many as possible.
+    #[arg(long, global = true, value_name = "PER_SECOND")]
+    rate: Option<f64>,
+    /// How many documents there are to read.
+    #[arg(long, global = true, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
+    documents: u64,
+    /// Bytes of text in each document.
+    #[arg(long, global = true, value_name = "BYTES", default_value_t = 100, value_parser = clap::value_parser!(u32).range(0..=1_000_000))]
+    document_bytes: u32,
+    /// How long a request may take, in milliseconds.
+    #[arg(long, global = true, value_name = "MS", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    timeout_ms: u64,
+    /// Print JSON, for programs.
+    #[arg(long, global = true)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Subcommand)]
+enum BenchWork {
+    /// Insert documents.
+    Write,
+    /// Read documents by their ids.
+    Read,
+    /// Do both.
+    Mixed {
+        /// How many of a hundred requests are reads.
+        #[arg(long, value_name = "PERCENT", default_value_t = 80, value_parser = clap::value_parser!(u8).range(1..=99))]
+        reads: u8,
+    },
+    /// Insert documents, and kill the master again and again.
+    Failover {
+        /// Seconds from kill to kill.
+        #[arg(long, value_name = "SECONDS", default_value_t = 3, value_parser = clap::value_parser!(u64).range(1..=3_600))]
+        every: u64,
+    },
+}
+
 /// Settings that were said as flags.
 type Flags = Vec<(&'static str, String)>;
 
@@ -186,6 +242,7 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::App(AppCommand::Users(args)) => run_app(App::Users, args, cli.config, flags),
         Command::App(AppCommand::Rides(args)) => run_app(App::Rides, args, cli.config, flags),
         Command::Healthcheck(args) => run_healthcheck(args, cli.config, flags),
+        Command::Bench(args) => run_bench(args),
     }
 }
 
@@ -236,6 +293,32 @@ fn run_healthcheck(
     let options = healthcheck::Options { ready: args.ready, limit };
     let runtime = Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::new)?;
     runtime.block_on(healthcheck::run(settings, options))?;
+    Ok(())
+}
+
+fn run_bench(args: BenchArgs) -> Result<(), Failure> {
+    let options = bench::Options {
+        url: args.url,
+        work: match args.work {
+            BenchWork::Write => Work::Write,
+            BenchWork::Read => Work::Read,
+            BenchWork::Mixed { reads } => Work::Mixed { reads },
+            BenchWork::Failover { every } => Work::Failover { every: Duration::from_secs(every) },
+        },
+        connections: usize::from(args.connections),
+        duration: Duration::from_secs(args.duration),
+        warm_up: Duration::from_secs(args.warm_up),
+        rate: args.rate,
+        documents: args.documents,
+        document_bytes: args.document_bytes as usize,
+        timeout: Duration::from_millis(args.timeout_ms),
+        json: args.json,
+    };
+    let runtime = Runtime::new().map_err(anyhow::Error::new)?;
+    runtime.block_on(async {
+        let shutdown = shutdown::on_signals().map_err(anyhow::Error::new)?;
+        bench::run(options, shutdown).await
+    })?;
     Ok(())
 }
 

@@ -6,6 +6,7 @@
 
 pub mod adapters;
 pub mod assemble;
+pub mod bench;
 pub mod cli;
 pub mod domain;
 pub mod http;

@@ -22,7 +22,8 @@ pub use probe::probe;
 pub use users::HttpUsers;
 
 const OFFSET_HEADER: &str = "X-Rideshare-Offset";
-const TIMEOUT_HEADER: &str = "X-Request-Timeout-Ms";
+/// Tells a service how long an answer is waited for, in milliseconds.
+pub const TIMEOUT_HEADER: &str = "X-Request-Timeout-Ms";
 /// How long a connection may take to come about.
 const CONNECT_LIMIT: Duration = Duration::from_secs(2);
 /// A connection that nobody uses is closed before the server does it.
