@@ -137,6 +137,8 @@ build_rust() {
     cp -r "$recipes/rust" "$work/rust"
     mkdir "$work/rust/toolchain"
     cp -r "$toolchain/bin" "$toolchain/lib" "$work/rust/toolchain"
+    # Those that this machine trusts: the way to the registry may lead past one of its own.
+    cp "${SSL_CERT_FILE:-/etc/ssl/certs/ca-certificates.crt}" "$work/rust/authorities.crt"
     build "$tag" "$work/rust"
     rm -rf "$work/rust"
 }

@@ -131,6 +131,7 @@ fn first_worker_is_made_only_where_there_is_none() {
             seen(None, &[suspected(unmanaged(silent("u", 1)))]),
             vec![StartFounder],
         ),
+        ("a stranger joins", 3, seen(None, &[unmanaged(joining("u", 1))]), vec![]),
         ("a slave was there first", 3, seen(None, &[slave("a", 1)]), vec![elect("a")]),
     ]);
 }
