@@ -12,7 +12,7 @@ use crate::engine::{docker, inspect, list};
 use crate::faults::clear;
 use crate::load::{Load, STEADY};
 use crate::orchestrator::{SETTLE_LIMIT, eventually};
-use crate::soak_support::{Tally, draw, wanted};
+use crate::soak_support::{Tally, converge, draw, wanted};
 use crate::system::{System, node, pid};
 use crate::verdict::Verdict;
 
@@ -105,7 +105,7 @@ async fn segment(system: &System, dice: &mut StdRng, until: Instant, tally: &mut
         let at = Instant::now();
         befall(system, fault, dice).await;
         let over = Instant::now();
-        converge(system, fault).await;
+        converge(system, SLAVES, CONVERGENCE_LIMIT, &fault.name()).await;
         tally.note(fault.name(), over.elapsed());
         struck.push(at);
         let calm = Duration::from_millis(dice.random_range(0..MAX_CALM_MS));
@@ -198,15 +198,4 @@ async fn kill(system: &System, containers: &[String]) {
         (!workers.iter().any(lives)).then_some(())
     };
     eventually("workers that are noticed to be gone", SETTLE_LIMIT, noticed).await;
-}
-
-/// Waits until everybody is there and the system is ready.
-async fn converge(system: &System, after: Fault) {
-    let whole = async || {
-        let ready = system.unready().await.is_none();
-        let slaves = system.slaves().await.len();
-        let settled = ready && slaves == SLAVES && system.workers().await.len() == SLAVES + 1;
-        settled.then_some(())
-    };
-    eventually(&format!("a whole system after {}", after.name()), CONVERGENCE_LIMIT, whole).await;
 }

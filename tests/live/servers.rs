@@ -1,6 +1,5 @@
 //! Where the servers are: those of the environment, or a set of a test's own.
 
-use std::io::Write;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -168,6 +167,8 @@ impl OwnServers {
 
     /// Leaves no room on the small disk.
     pub(crate) fn fill_disk(&self) {
+        use std::io::Write;
+
         let mut ballast = std::fs::File::create(self.disk().join(BALLAST)).unwrap();
         let block = vec![0; 1 << 20];
         while ballast.write_all(&block).is_ok() {}

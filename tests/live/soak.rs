@@ -10,11 +10,10 @@ use std::time::{Duration, Instant};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-use crate::front::eventually;
 use crate::load::{Load, STEADY};
 use crate::proxy::Proxy;
 use crate::servers::{OwnServers, Server};
-use crate::soak_support::{Tally, wanted};
+use crate::soak_support::{Tally, converge, wanted};
 use crate::system::System;
 use crate::verdict::Verdict;
 use faults::{Arena, Fault};
@@ -66,7 +65,7 @@ async fn segment(own: &OwnServers, dice: &mut StdRng, until: Instant, tally: &mu
         let at = Instant::now();
         arena.befall(fault, dice).await;
         let over = Instant::now();
-        converge(&arena.system, fault).await;
+        converge(&arena.system, SLAVES, CONVERGENCE_LIMIT, &fault.name()).await;
         tally.note(fault.name(), over.elapsed());
         struck.push(at);
         let calm = Duration::from_millis(dice.random_range(0..MAX_CALM_MS));
@@ -80,15 +79,4 @@ async fn segment(own: &OwnServers, dice: &mut StdRng, until: Instant, tally: &mu
     verdict.assert_exact(&format!("{} at random", struck.len()));
     tally.judge(&verdict, &verdict.outages(&recorder, &struck));
     system.finish().await;
-}
-
-/// Waits until everybody is there and the system is ready.
-async fn converge(system: &System, after: Fault) {
-    let whole = async || {
-        let ready = system.unready().await.is_none();
-        let slaves = system.slaves().await.len();
-        let settled = ready && slaves == SLAVES && system.workers().await.len() == SLAVES + 1;
-        settled.then_some(())
-    };
-    eventually(&format!("a whole system after {}", after.name()), CONVERGENCE_LIMIT, whole).await;
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::orchestrator::{Orchestrator, eventually};
 use crate::verdict::{Outages, Verdict};
 
 /// How long to go on, and the seed of the faults.
@@ -17,6 +18,16 @@ pub(crate) fn wanted() -> (Duration, u64) {
 
 fn setting(name: &str, otherwise: f64) -> f64 {
     std::env::var(name).map_or(otherwise, |text| text.parse().expect("a number"))
+}
+
+/// Waits until everybody is there and the system is ready.
+pub(crate) async fn converge(system: &Orchestrator, slaves: usize, within: Duration, after: &str) {
+    let whole = async || {
+        let ready = system.unready().await.is_none();
+        let settled = ready && system.slaves().await.len() == slaves;
+        (settled && system.workers().await.len() == slaves + 1).then_some(())
+    };
+    eventually(&format!("a whole system after {after}"), within, whole).await;
 }
 
 /// One of these, each as often as its weight says in comparison.
