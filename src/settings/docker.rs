@@ -10,6 +10,8 @@ use super::SettingsError;
 const LONGEST_PROJECT: usize = 20;
 /// MongoDB takes no smaller cache.
 const SMALLEST_CACHE_MB: u64 = 256;
+/// 16 TiB.
+const MOST_MEMORY_MB: u64 = 1 << 24;
 
 /// The engine; `config/base.toml` says what each key means.
 #[derive(Clone, Debug, Deserialize)]
@@ -99,13 +101,20 @@ pub(super) fn check(docker: &Docker) -> Result<(), SettingsError> {
     {
         return refuse(key, "at least 1");
     }
+    let memories = [
+        ("worker_memory_mb", docker.worker_memory_mb),
+        ("database_memory_mb", docker.database_memory_mb),
+    ];
+    if let Some((key, _)) = memories.iter().find(|(_, mb)| *mb > MOST_MEMORY_MB) {
+        return refuse(key, "at most 16777216");
+    }
     if docker.worker_memory_mb < 64 {
         return refuse("worker_memory_mb", "at least 64");
     }
     if docker.database_cache_mb < SMALLEST_CACHE_MB {
         return refuse("database_cache_mb", "at least 256");
     }
-    if docker.database_memory_mb < 2 * docker.database_cache_mb {
+    if docker.database_memory_mb / 2 < docker.database_cache_mb {
         return refuse("database_memory_mb", "at least twice `docker.database_cache_mb`");
     }
     if !docker.binds().iter().all(|bind| is_bind(bind)) {
@@ -148,7 +157,9 @@ mod tests {
             ("TIMEOUT_MS", "0"),
             ("WORKER_MEMORY_MB", "1"),
             ("DATABASE_CACHE_MB", "100"),
+            ("DATABASE_CACHE_MB", "9223372036854775807"),
             ("DATABASE_MEMORY_MB", "300"),
+            ("DATABASE_MEMORY_MB", "9223372036854775807"),
             ("WORKER_BINDS", "./relative:/x"),
             ("WORKER_BINDS", "volume"),
             ("WORKER_BINDS", "volume:x"),
