@@ -153,7 +153,7 @@ struct BenchArgs {
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 1, value_parser = clap::value_parser!(u64).range(0..=3_600))]
     warm_up: u64,
     /// Requests a second, due at fixed times whatever the system does; else as many as possible.
-    #[arg(long, global = true, value_name = "PER_SECOND")]
+    #[arg(long, global = true, value_name = "PER_SECOND", value_parser = rate)]
     rate: Option<f64>,
     /// How many documents there are to read.
     #[arg(long, global = true, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=10_000_000))]
@@ -167,6 +167,12 @@ struct BenchArgs {
     /// Print JSON, for programs.
     #[arg(long, global = true)]
     json: bool,
+}
+
+/// A pause that is any longer could not be told from one without end.
+fn rate(text: &str) -> Result<f64, &'static str> {
+    let rate = text.parse().ok().filter(|rate| (0.001..=1e9).contains(rate));
+    rate.ok_or("a number from 0.001 to 1000000000 is wanted")
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]

@@ -19,7 +19,8 @@ pub(super) struct Load {
 }
 
 impl Load {
-    pub(super) fn start(options: &Options, target: &Target) -> Self {
+    /// Requests are sent at once, and counted from `begin` on.
+    pub(super) fn start(options: &Options, target: &Target, begin: Instant) -> Self {
         let mut connections = JoinSet::new();
         let stop = CancellationToken::new();
         let keep_times = matches!(options.work, Work::Failover { .. });
@@ -30,8 +31,8 @@ impl Load {
                 target: target.apart().unwrap_or_else(|_| target.clone()),
                 schedule: Schedule::of(options, number, begun),
                 reads: options.work.reads(),
-                count_from: begun + options.warm_up,
-                count_until: begun + options.warm_up + options.duration,
+                count_from: begin,
+                count_until: begin + options.duration,
             };
             connections.spawn(sender.run(stop.clone(), Tally::new(keep_times)));
         }

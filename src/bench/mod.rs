@@ -14,7 +14,6 @@ mod target;
 
 use std::time::Duration;
 
-use anyhow::ensure;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -91,12 +90,11 @@ pub struct Options {
 /// # Errors
 /// When the system is not there or does not take the documents to be read.
 pub async fn run(options: Options, shutdown: CancellationToken) -> anyhow::Result<()> {
-    ensure!(options.rate.is_none_or(|rate| rate > 0.0), "--rate must be above 0");
     let target = Target::new(&options)?;
     target.prepare().await?;
     let progress = Progress::start(&options);
-    let load = Load::start(&options, &target);
     let begin = Instant::now() + options.warm_up;
+    let load = Load::start(&options, &target, begin);
     let mut kills = Vec::new();
     let work = async {
         if let Work::Failover { every } = options.work {
