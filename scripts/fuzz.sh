@@ -9,16 +9,21 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
+usage() {
+    sed -n '2,8s/^# \{0,1\}//p' "$0" >&2
+    exit 2
+}
+
 seconds=60
 targets=()
 while [ $# -gt 0 ]; do
     case $1 in
         --seconds)
-            [[ ${2:-} =~ ^[0-9]+$ ]] || { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
+            [[ ${2:-} =~ ^[0-9]+$ ]] || usage
             seconds=$2
             shift 2
             ;;
-        -*) sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2 ;;
+        -*) usage ;;
         *) targets+=("$1"); shift ;;
     esac
 done
