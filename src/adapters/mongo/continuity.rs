@@ -3,15 +3,21 @@
 //! A server that is killed may lose the last moments before it, as applies do not wait for its
 //! disk. A connection belongs to one life of a server. So everything is still there as long as no
 //! connection was made since it was last seen to be there; otherwise it is looked for again before
-//! anything that was read counts, or anything is written on top.
+//! anything that was read counts, or anything is written on top. What was written while a connection
+//! was made is written again, unless the server says that it is in the same life as before.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use mongodb::Database;
+use mongodb::bson::doc;
+use mongodb::bson::oid::ObjectId;
 use mongodb::event::EventHandler;
 use mongodb::event::cmap::CmapEvent;
 use mongodb::options::ClientOptions;
 
+use super::error::within;
 use super::state::Stored;
 use crate::domain::ids::Offset;
 use crate::ports::store::StoreError;
@@ -21,6 +27,20 @@ use crate::ports::store::StoreError;
 pub(super) struct Continuity {
     connections: Arc<AtomicU64>,
     seen: Mutex<Option<Seen>>,
+    life: Mutex<Option<Life>>,
+}
+
+/// What a server calls itself from one start to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Life(ObjectId);
+
+impl Life {
+    /// That of a server; servers before 4.4 do not tell.
+    async fn of(database: &Database, limit: Duration) -> Result<Option<Self>, StoreError> {
+        let hello = within(limit, database.run_command(doc! { "hello": 1 })).await?;
+        let version = hello.get_document("topologyVersion");
+        Ok(version.and_then(|it| it.get_object_id("processId")).ok().map(Self))
+    }
 }
 
 /// The beginning of a look at the database.
@@ -30,6 +50,8 @@ pub(super) struct Look {
     connections: u64,
     /// What must be there.
     at_least: Option<Offset>,
+    /// The life that the server was in.
+    life: Option<Life>,
 }
 
 /// What stood in the database, and when that was seen.
@@ -60,12 +82,41 @@ impl Continuity {
     /// To be called before a look at the database.
     pub(super) fn look(&self) -> Look {
         let at_least = self.lock().as_ref().and_then(Seen::applied);
-        Look { connections: self.made(), at_least }
+        let life = *self.life.lock().unwrap_or_else(PoisonError::into_inner);
+        Look { connections: self.made(), at_least, life }
     }
 
-    /// Whether a connection was made since then.
-    pub(super) fn is_interrupted(&self, since: Look) -> bool {
-        self.made() != since.connections
+    /// Makes sure of the life that the server is in, for looks from now on.
+    pub(super) async fn learn_life(
+        &self,
+        database: &Database,
+        limit: Duration,
+    ) -> Result<Option<Life>, StoreError> {
+        let life = Life::of(database, limit).await?;
+        *self.life.lock().unwrap_or_else(PoisonError::into_inner) = life;
+        Ok(life)
+    }
+
+    /// Whether the server may have started anew since then. If it may not have, what was seen last
+    /// is as certain as if it were looked at now.
+    pub(super) async fn is_interrupted(
+        &self,
+        since: Look,
+        database: &Database,
+        limit: Duration,
+    ) -> Result<bool, StoreError> {
+        let made = self.made();
+        if made == since.connections {
+            return Ok(false);
+        }
+        let life = self.learn_life(database, limit).await?;
+        if life.is_none() || life != since.life {
+            return Ok(true);
+        }
+        if let Some(seen) = self.lock().as_mut() {
+            seen.connections = Some(made);
+        }
+        Ok(false)
     }
 
     fn made(&self) -> u64 {

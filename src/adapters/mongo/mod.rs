@@ -145,7 +145,8 @@ impl MongoStore {
             return Ok(false);
         }
         self.continuity.begin_again(look, next.clone());
-        Ok(!self.continuity.is_interrupted(look))
+        let interrupted = self.continuity.is_interrupted(look, &reader.database, reader.answer);
+        Ok(!interrupted.await?)
     }
 
     fn check_again(&self) {
@@ -159,13 +160,16 @@ impl Store for MongoStore {
         let reader = self.reader().await?;
         let look = self.continuity.look();
         let stored = self.stored(&reader).await?;
+        // Afterwards: unlike a query, a command is not sent again where its connection is a dead one.
+        self.continuity.learn_life(&reader.database, reader.answer).await?;
         self.continuity.begin_again(look, stored.clone());
         Ok(stored.history)
     }
 
     async fn apply(&self, changes: &[Change], history: &History) -> Result<(), StoreError> {
         let next = Stored::new(history.clone())?;
-        // Each new connection may make it necessary once more, and there are soon enough of them.
+        // On a server that does not tell its life each new connection may make it necessary once
+        // more, and there are soon enough of them.
         for _ in 0..=writer::CONNECTIONS + READ_CONNECTIONS {
             if self.try_apply(changes, &next).await? {
                 return Ok(());

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document as BsonDocument, doc};
 use rideshare::adapters::mongo::{MongoSettings, MongoStore};
-use rideshare::domain::document::{Document, Value};
+use rideshare::domain::document::{CollectionName, Document, Value};
 use rideshare::domain::filter::Filter;
 use rideshare::domain::ids::DatabaseAddress;
 use rideshare::domain::log::Change;
@@ -75,6 +75,35 @@ async fn batch_that_a_killed_server_cut_off_can_be_repeated() {
     store.apply(&batch, &history(2)).await.unwrap();
     assert_eq!(store.history().await.unwrap(), history(2));
     assert_eq!(everything(&store).await, numbered(60_000));
+}
+
+/// A pool that grows during an apply is no sign of a server that started anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changes_are_written_once_however_many_connections_are_made_meanwhile() {
+    let server = Server::start();
+    let place = Place::at(&server.uri());
+    let store = place.store().await;
+    store.history().await.unwrap();
+    let mut changes = Vec::new();
+    for n in 0..8 {
+        let name = CollectionName::parse(&format!("c{n}")).unwrap();
+        changes.extend(puts(&numbered(500)).into_iter().map(|change| match change {
+            Change::Put { id, document, .. } => {
+                Change::Put { collection: name.clone(), id, document }
+            }
+            other => other,
+        }));
+    }
+    store.apply(&changes, &history(1)).await.unwrap();
+
+    let admin = place.database().await;
+    let status = admin.run_command(doc! { "serverStatus": 1 }).await.unwrap();
+    let counted = status.get_document("opcounters").unwrap();
+    let count = |of: &str| counted.get_i64(of).or_else(|_| counted.get_i32(of).map(i64::from));
+    assert_eq!(count("insert").unwrap(), 8 * 500, "{counted:?}");
+    assert!(count("update").unwrap() <= 5, "{counted:?}");
+    let current = status.get_document("connections").unwrap();
+    assert!(current.get_i32("totalCreated").unwrap() > 4, "several pools' worth: {current:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
