@@ -11,7 +11,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly package=target/mutants/package
-readonly crates='indexmap|rmp-serde|serde|serde_json|thiserror|time|proptest'
+readonly crates='indexmap|subtle|rmp-serde|serde|serde_json|thiserror|time|proptest'
 
 rm -rf "$package"
 mkdir -p "$package/src" "$package/tests"

@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use crate::assemble::apps::{self, App};
 use crate::assemble::{healthcheck, orchestrator, up, worker};
 use crate::bench::{self, Work};
-use crate::settings::{LogFormat, Profile, Settings, SettingsError, WorkerType};
+use crate::settings::{LogFormat, NeededTokens, Profile, Settings, SettingsError, WorkerType};
 use crate::{shutdown, telemetry};
 
 /// A fault-tolerant, self-scaling document database as a service.
@@ -237,18 +237,22 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
             add(&mut flags, "http.listen", args.listen);
             add(&mut flags, "http.port", args.port);
             let options = orchestrator::Options { addresses_file: args.addresses_file };
-            start(Profile::Process, cli.config, &flags, |settings, shutdown| {
-                orchestrator::run(settings, options, shutdown)
-            })
+            start(
+                Profile::Process,
+                cli.config,
+                &flags,
+                Some(NeededTokens::Both),
+                |settings, stop| orchestrator::run(settings, options, stop),
+            )
         }
         Command::Worker(args) => {
             add(&mut flags, "worker.type", args.start_as.map(WorkerType::as_str));
-            start(Profile::Process, cli.config, &flags, worker::run)
+            start(Profile::Process, cli.config, &flags, None, worker::run)
         }
         Command::App(AppCommand::Users(args)) => run_app(App::Users, args, cli.config, flags),
         Command::App(AppCommand::Rides(args)) => run_app(App::Rides, args, cli.config, flags),
         Command::Healthcheck(args) => run_healthcheck(args, cli.config, flags),
-        Command::Bench(args) => run_bench(args),
+        Command::Bench(args) => run_bench(args, cli.config),
     }
 }
 
@@ -266,7 +270,7 @@ fn run_up(args: UpArgs, config: Option<PathBuf>, mut flags: Flags) -> Result<(),
         rides_port: args.rides_port,
         addresses_file: args.addresses_file,
     };
-    start(Profile::Embedded, config, &flags, |settings, shutdown| {
+    start(Profile::Embedded, config, &flags, Some(NeededTokens::Both), |settings, shutdown| {
         up::run(settings, options, shutdown)
     })
 }
@@ -283,7 +287,9 @@ fn run_app(
     add(&mut flags, "apps.users_url", args.users_url);
     let profile = if app == App::Users { Profile::Users } else { Profile::Rides };
     let options = apps::Options { addresses_file: args.addresses_file };
-    start(profile, config, &flags, |settings, shutdown| apps::run(app, settings, options, shutdown))
+    start(profile, config, &flags, Some(NeededTokens::App), |settings, shutdown| {
+        apps::run(app, settings, options, shutdown)
+    })
 }
 
 /// As small as can be: it runs every few seconds beside a role.
@@ -302,7 +308,8 @@ fn run_healthcheck(
     Ok(())
 }
 
-fn run_bench(args: BenchArgs) -> Result<(), Failure> {
+fn run_bench(args: BenchArgs, config: Option<PathBuf>) -> Result<(), Failure> {
+    let settings = Settings::load(Profile::Process, config, std::env::vars(), &[])?;
     let options = bench::Options {
         url: args.url,
         work: match args.work {
@@ -319,6 +326,7 @@ fn run_bench(args: BenchArgs) -> Result<(), Failure> {
         document_bytes: args.document_bytes as usize,
         timeout: Duration::from_millis(args.timeout_ms),
         json: args.json,
+        tokens: settings.auth.tokens()?,
     };
     let runtime = Runtime::new().map_err(anyhow::Error::new)?;
     runtime.block_on(async {
@@ -328,14 +336,19 @@ fn run_bench(args: BenchArgs) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads the settings, starts to log, and runs a role on a runtime until a signal ends it.
+/// Reads the settings, starts to log, and runs a role on a runtime until a signal ends it. A role
+/// that serves others says which tokens it needs.
 fn start<F: Future<Output = anyhow::Result<()>>>(
     profile: Profile,
     config: Option<PathBuf>,
     flags: &Flags,
+    serves: Option<NeededTokens>,
     role: impl FnOnce(Settings, CancellationToken) -> F,
 ) -> Result<(), Failure> {
     let settings = Settings::load(profile, config, std::env::vars(), flags)?;
+    if let Some(needed) = serves {
+        settings.auth.check(&settings.http.listen, needed)?;
+    }
     telemetry::init_logs(&settings.log)?;
     let runtime = Runtime::new().map_err(anyhow::Error::new)?;
     runtime.block_on(async {

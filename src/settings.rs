@@ -13,11 +13,13 @@ use serde::Deserialize;
 use self::layers::{Layer, as_variables, check_keys, error, keys, toml, variables};
 use crate::domain::scaling::ScalingRules;
 
+mod auth;
 mod docker;
 mod layers;
 mod secrets;
 mod servers;
 
+pub use auth::{Auth, AuthMode, NeededTokens};
 pub use docker::Docker;
 pub use secrets::SecretFile;
 pub use servers::{
@@ -25,6 +27,8 @@ pub use servers::{
 };
 
 const BASE: &str = include_str!("../config/base.toml");
+/// What the variables of [`Auth`] begin with.
+const AUTH_VARIABLES: &str = "RIDESHARE_AUTH__";
 
 /// A group of settings for one way of running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +67,8 @@ pub struct Settings {
     pub log: Log,
     /// Where HTTP is served.
     pub http: Http,
+    /// Who may use it.
+    pub auth: Auth,
     /// What is refused.
     pub limits: Limits,
     /// How the number of slaves follows the reads.
@@ -226,12 +232,13 @@ impl Settings {
         for (key, value) in values {
             as_variables(&key, &value, &mut settings.variables.0);
         }
+        settings.variables.0.retain(|name, _| !name.starts_with(AUTH_VARIABLES));
         settings.secret_files = secrets::take_files(&mut settings.variables.0);
         Ok(settings)
     }
 
-    /// Every setting as a variable of the environment, for a process that is to have the same.
-    /// There are secrets among them.
+    /// Every setting as a variable of the environment, for a worker that is to have the same, but
+    /// for tokens, which a worker has no use for. There are secrets among them.
     pub fn to_variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }

@@ -9,10 +9,12 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::access::Access;
 use super::listen::{bind, cores, threads, url};
 use super::up::write_whole;
 use crate::adapters::http_client::{self, HttpDatabase, HttpUsers};
 use crate::domain::rides::Areas;
+use crate::http::access::Policy;
 use crate::http::apps::Common;
 use crate::http::server::{self, Running};
 use crate::http::{rides as rides_routes, users as users_routes};
@@ -60,10 +62,12 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let listener = bind(&settings.http.listen, settings.http.port, "--port")?;
     let address = url(&listener)?;
-    let running = match app {
-        App::Users => users(listener, &settings)?,
-        App::Rides => rides(listener, &settings, areas(&settings.apps.areas_file)?)?,
+    let access = Access::new(&settings.auth)?;
+    let mut running = match app {
+        App::Users => users(listener, &settings, &access)?,
+        App::Rides => rides(listener, &settings, &access, areas(&settings.apps.areas_file)?)?,
     };
+    running.attend(access.follow());
     info!(?app, address, "serving");
     if let Some(path) = &options.addresses_file {
         let addresses = HashMap::from([(app.name(), &address)]);
@@ -87,13 +91,17 @@ pub(super) fn areas(file: &Path) -> anyhow::Result<Areas> {
 }
 
 /// Starts the users service.
-pub(super) fn users(listener: TcpListener, settings: &Settings) -> anyhow::Result<Running> {
-    let session = session(settings)?;
+pub(super) fn users(
+    listener: TcpListener,
+    settings: &Settings,
+    access: &Access,
+) -> anyhow::Result<Running> {
+    let session = session(settings, access)?;
     let passwords = Passwords::new(Ambient::real(), cores());
     let users = Users::new(Arc::clone(&session), Arc::new(passwords));
     let common = common(session, settings);
     let threads = threads(settings.http.threads);
-    Ok(server::start(listener, threads, move |config| {
+    Ok(server::start(listener, threads, access.guard(Policy::App), move |config| {
         users_routes::routes(users.clone(), common.clone(), config);
     })?)
 }
@@ -102,24 +110,27 @@ pub(super) fn users(listener: TcpListener, settings: &Settings) -> anyhow::Resul
 pub(super) fn rides(
     listener: TcpListener,
     settings: &Settings,
+    access: &Access,
     areas: Areas,
 ) -> anyhow::Result<Running> {
     let origin = url(&listener)?;
-    let session = session(settings)?;
+    let session = session(settings, access)?;
     let directory = HttpUsers::new(http_client::client()?, &settings.apps.users_url, &origin);
     let rides = Rides::new(Arc::clone(&session), Arc::new(directory));
     let state = rides_routes::State { rides: rides.clone(), areas: Arc::new(areas) };
     let common = common(session, settings);
     let threads = threads(settings.http.threads);
-    let mut running = server::start(listener, threads, move |config| {
+    let guard = access.guard(Policy::App);
+    let mut running = server::start(listener, threads, guard, move |config| {
         rides_routes::routes(state.clone(), common.clone(), config);
     })?;
     running.attend(async move { rides.prepare().await });
     Ok(running)
 }
 
-fn session(settings: &Settings) -> anyhow::Result<Arc<Session>> {
-    let database = HttpDatabase::new(http_client::client()?, &settings.apps.database_url);
+fn session(settings: &Settings, access: &Access) -> anyhow::Result<Arc<Session>> {
+    let (client, tokens) = (http_client::client()?, access.tokens());
+    let database = HttpDatabase::new(client, &settings.apps.database_url, tokens);
     Ok(Arc::new(Session::new(Arc::new(database), Ambient::real())))
 }
 

@@ -6,7 +6,9 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+use super::access::Access;
 use super::listen::threads;
+use crate::http::access::Policy;
 use crate::http::{orchestrator as routes, server};
 use crate::roles::orchestrator::{Handle, Orchestrator, PartEnded, Parts, Settings as Own};
 use crate::settings::Settings;
@@ -28,6 +30,7 @@ impl Front {
         parts: Parts,
         own: &Own,
         settings: &Settings,
+        access: &Access,
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let metrics = telemetry::init_metrics()?;
@@ -36,9 +39,11 @@ impl Front {
         let body_limit = settings.limits.body_bytes;
         let state = routes::State { handle: handle.clone(), metrics: Some(metrics), body_limit };
         let threads = threads(settings.http.threads);
-        let server = server::start(listener, threads, move |config| {
+        let guard = access.guard(Policy::Database);
+        let mut server = server::start(listener, threads, guard, move |config| {
             routes::routes(state.clone(), config);
         })?;
+        server.attend(access.clone().follow());
         let stop = CancellationToken::new();
         let controlling = tokio::spawn(orchestrator.run(stop.clone()));
         Ok(Self { handle, address, stop, controlling, server })

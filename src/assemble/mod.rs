@@ -1,5 +1,6 @@
 //! The composition root: alone in naming adapters.
 
+mod access;
 pub mod apps;
 mod embedded;
 mod front;

@@ -9,6 +9,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::access::Access;
 use super::embedded::orchestrator_settings;
 use super::front::Front;
 use super::listen::bind;
@@ -57,7 +58,8 @@ pub async fn run(
         containers: runtime.port(),
         ambient,
     };
-    let mut front = Front::start(listener, parts, &own, &settings)?;
+    let access = Access::new(&settings.auth)?;
+    let mut front = Front::start(listener, parts, &own, &settings, &access)?;
     info!(id = %own.id, address = %front.address, "serving; waiting for a master and a slave");
     if let Some(path) = &options.addresses_file {
         let addresses = Addresses { orchestrator: format!("http://{}", front.address) };

@@ -11,6 +11,7 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::access::Access;
 use super::apps;
 use super::embedded::{Embedded, orchestrator_settings};
 use super::front::Front;
@@ -84,10 +85,11 @@ pub async fn run(
     let embedded = Embedded::open(&options.data_dir, &settings).await?;
     let id = format!("orchestrator-{}", std::process::id());
     let own = orchestrator_settings(&settings, id);
-    let mut front =
-        Front::start(listeners.orchestrator, embedded.orchestrator.clone(), &own, &settings)?;
-    let users = apps::users(listeners.users, &settings)?;
-    let rides = apps::rides(listeners.rides, &settings, areas)?;
+    let access = Access::new(&settings.auth)?;
+    let parts = embedded.orchestrator.clone();
+    let mut front = Front::start(listeners.orchestrator, parts, &own, &settings, &access)?;
+    let users = apps::users(listeners.users, &settings, &access)?;
+    let rides = apps::rides(listeners.rides, &settings, &access, areas)?;
 
     let ready = front.handle.clone();
     let announced = async {

@@ -11,6 +11,7 @@ use super::listen::bind;
 use super::servers;
 use crate::adapters::mongo::MongoStore;
 use crate::domain::ids::{NodeId, Pid};
+use crate::http::access::{Guard, Policy};
 use crate::http::server::{self, Running};
 use crate::http::worker as worker_routes;
 use crate::roles::ambient::Ambient;
@@ -67,7 +68,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
 fn face(settings: &Settings) -> anyhow::Result<Running> {
     let listener = bind(&settings.http.listen, settings.http.port, "RIDESHARE_HTTP__PORT")?;
     let metrics = telemetry::init_metrics()?;
-    Ok(server::start(listener, 1, move |config| worker_routes::routes(metrics.clone(), config))?)
+    let guard = Guard::new(Policy::Worker, None);
+    Ok(server::start(listener, 1, guard, move |config| {
+        worker_routes::routes(metrics.clone(), config);
+    })?)
 }
 
 fn node(settings: &Settings, ambient: &Ambient) -> NodeId {

@@ -22,6 +22,8 @@ use progress::Progress;
 use report::Report;
 use target::Target;
 
+use crate::domain::access::Tokens;
+
 /// What the requests are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Work {
@@ -83,6 +85,8 @@ pub struct Options {
     pub timeout: Duration,
     /// For programs instead of people.
     pub json: bool,
+    /// What is shown to the system.
+    pub tokens: Tokens,
 }
 
 /// Runs the load to its end, or until it is told to stop, and prints what came of it.

@@ -8,9 +8,12 @@ use serde_json::{Value, json};
 
 use super::Options;
 use crate::adapters::http_client;
+use crate::domain::access::{Right, Tokens};
 
 /// Nobody else's; emptied before and after.
 const COLLECTION: &str = "rideshare_bench";
+/// Kills the master.
+const KILL: &str = "/api/v1/crash/master";
 /// Documents in one request while those to be read are written.
 const PORTION: u64 = 1_000;
 /// Bytes of text in one such request, at the most.
@@ -26,6 +29,7 @@ pub(super) struct Target {
     documents: u64,
     text: String,
     timeout: Duration,
+    tokens: Tokens,
 }
 
 /// What became of one request.
@@ -44,6 +48,7 @@ impl Target {
             documents: if options.work.reads() > 0 { options.documents } else { 0 },
             text: "x".repeat(options.document_bytes),
             timeout: options.timeout,
+            tokens: options.tokens.clone(),
         })
     }
 
@@ -78,7 +83,7 @@ impl Target {
 
     /// Kills the master, as a crash would.
     pub(super) async fn kill_master(&self) -> anyhow::Result<()> {
-        self.insist("/api/v1/crash/master", &Value::Null).await
+        self.insist(KILL, &Value::Null).await
     }
 
     /// Inserts a document that has no other's id.
@@ -127,6 +132,8 @@ impl Target {
             .header("Content-Type", "application/json")
             .header(http_client::TIMEOUT_HEADER, within.as_millis().to_string())
             .timeout(within + Duration::from_secs(1));
+        let right = if path == KILL { Right::Administer } else { Right::Use };
+        let request = http_client::show_token(request, &self.tokens, right);
         let request = if body.is_null() { request } else { request.body(body.to_string()) };
         let response = request.send().await?;
         Ok((response.status(), response.text().await?))

@@ -3,6 +3,7 @@
 //! Invariant: pure. Nothing below reads a clock, draws a random number, does I/O or awaits,
 //! and nothing below imports from the rest of the crate.
 
+pub mod access;
 pub mod document;
 pub mod filter;
 pub mod ids;

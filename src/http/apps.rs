@@ -120,7 +120,10 @@ pub(super) async fn reset_count(counter: Data<Counter>) -> HttpResponse {
 /// Clears all rides and users.
 #[utoipa::path(
     post, path = "/api/v1/db/clear", tag = "service", params(TimeoutHeader),
-    responses((status = 200, description = "Cleared.", body = Nothing), problems::Common),
+    responses(
+        (status = 200, description = "Cleared.", body = Nothing),
+        problems::Common, problems::Closed,
+    ),
 )]
 pub(super) async fn clear(request: HttpRequest, common: Data<Common>) -> Answer {
     let deadline = deadline(request.headers())?;

@@ -2,6 +2,7 @@
 //!
 //! Alone in knowing actix-web. One table, in [`error`], maps errors to status codes.
 
+pub mod access;
 pub mod apps;
 pub mod error;
 mod extract;

@@ -68,7 +68,7 @@ pub fn routes(state: State, config: &mut ServiceConfig) {
             status = 409, description = "Documents with these `ids` exist already; nothing was written.",
             body = problems::Problem, content_type = "application/problem+json",
         ),
-        problems::Common, problems::WithBody,
+        problems::Common, problems::WithBody, problems::Closed,
     ),
 )]
 pub(super) async fn write(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
@@ -125,7 +125,7 @@ fn fresh_id() -> DocumentId {
     params(TimeoutHeader), request_body = described::Read,
     responses(
         (status = 200, description = "What was found.", body = described::Found),
-        problems::Common, problems::WithBody,
+        problems::Common, problems::WithBody, problems::Closed,
     ),
 )]
 pub(super) async fn read(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
@@ -178,7 +178,7 @@ async fn read_original(
     params(WriteHeaders, TimeoutHeader), request_body = Option<described::Clear>,
     responses(
         (status = 200, description = "Cleared.", body = Nothing),
-        problems::Common, problems::WithBody,
+        problems::Common, problems::WithBody, problems::Closed,
     ),
 )]
 pub(super) async fn clear(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
@@ -226,7 +226,7 @@ fn named_collections(body: Value) -> Result<Vec<CollectionName>, Problem> {
             status = 409, description = "There is no master.",
             body = problems::Problem, content_type = "application/problem+json",
         ),
-        problems::Common,
+        problems::Common, problems::Closed,
     ),
 )]
 pub(super) async fn crash_master(state: Data<State>) -> Answer {
@@ -248,7 +248,7 @@ struct CrashQuery {
             status = 409, description = "There is no slave.",
             body = problems::Problem, content_type = "application/problem+json",
         ),
-        problems::Common,
+        problems::Common, problems::Closed,
     ),
 )]
 pub(super) async fn crash_slave(request: HttpRequest, state: Data<State>) -> Answer {
@@ -265,7 +265,10 @@ pub(super) async fn crash_slave(request: HttpRequest, state: Data<State>) -> Ans
 /// The pids of all workers, ascending.
 #[utoipa::path(
     get, path = "/api/v1/worker/list", tag = "sight",
-    responses((status = 200, description = "Pids.", body = [u32], example = json!([4711, 4712]))),
+    responses(
+        (status = 200, description = "Pids.", body = [u32], example = json!([4711, 4712])),
+        problems::Closed,
+    ),
 )]
 pub(super) async fn worker_list(state: Data<State>) -> HttpResponse {
     let workers = state.handle.workers();
@@ -276,7 +279,10 @@ pub(super) async fn worker_list(state: Data<State>) -> HttpResponse {
 /// All workers.
 #[utoipa::path(
     get, path = "/api/v1/workers", tag = "sight",
-    responses((status = 200, description = "Workers.", body = [described::Worker])),
+    responses(
+        (status = 200, description = "Workers.", body = [described::Worker]),
+        problems::Closed,
+    ),
 )]
 pub(super) async fn workers(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(state.handle.workers())
@@ -285,7 +291,7 @@ pub(super) async fn workers(state: Data<State>) -> HttpResponse {
 /// What happened to the workers, oldest first.
 #[utoipa::path(
     get, path = "/api/v1/events", tag = "sight",
-    responses((status = 200, description = "Events.", body = [described::Event])),
+    responses((status = 200, description = "Events.", body = [described::Event]), problems::Closed),
 )]
 pub(super) async fn events(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(state.handle.journal.entries())

@@ -7,11 +7,12 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::StatusCode;
 use actix_web::http::header;
 use actix_web::middleware::from_fn;
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, ResponseError, Route};
 
 use tokio::task::{JoinHandle, JoinSet};
 
+use super::access::{Guard, guard};
 use super::error::Problem;
 use super::observe::observe;
 
@@ -90,16 +91,17 @@ impl Running {
     }
 }
 
-/// Starts a server on a listener that is bound already.
+/// Starts a server on a listener that is bound already, with a guard before its routes.
 ///
 /// # Errors
 /// When the listener cannot be used.
 pub fn start(
     listener: TcpListener,
     threads: usize,
+    guard: Guard,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> std::io::Result<Running> {
-    let server = build(listener, threads, routes)?;
+    let server = build(listener, threads, guard, routes)?;
     let handle = server.handle();
     Ok(Running { handle, serving: tokio::spawn(server), attendants: JoinSet::new() })
 }
@@ -107,10 +109,14 @@ pub fn start(
 fn build(
     listener: TcpListener,
     threads: usize,
+    guarded: Guard,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> std::io::Result<Server> {
+    let guarded = Data::new(guarded);
     let server = HttpServer::new(move || {
         App::new()
+            .app_data(guarded.clone())
+            .wrap(from_fn(guard))
             .wrap(from_fn(observe))
             .configure(|config| routes(config))
             .default_service(web::to(not_found))

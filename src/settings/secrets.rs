@@ -11,7 +11,8 @@ use super::SettingsError;
 use super::layers::{Layer, error, variable};
 
 /// What may stand in a file.
-const KEYS: [&str; 3] = ["rabbitmq.url", "zookeeper.credentials", "mongodb.url"];
+const KEYS: [&str; 5] =
+    ["rabbitmq.url", "zookeeper.credentials", "mongodb.url", "auth.app_token", "auth.admin_token"];
 
 fn file_key(key: &str) -> String {
     format!("{key}_file")

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rideshare::adapters::http_client::{self, HttpDatabase};
+use rideshare::domain::access::Tokens;
 use rideshare::domain::document::{Document, DocumentId, Value};
 use rideshare::domain::ids::Offset;
 use rideshare::domain::message::ReadResult;
@@ -12,13 +13,14 @@ use rideshare::domain::request::Consistency;
 use rideshare::ports::database::{Database, DatabaseError, Order, Read, Write};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use crate::support::System;
 
 fn client(url: &str) -> HttpDatabase {
-    HttpDatabase::new(http_client::client().unwrap(), url)
+    let tokens = watch::Sender::new(Arc::new(Tokens::default()));
+    HttpDatabase::new(http_client::client().unwrap(), url, tokens.subscribe())
 }
 
 fn within(seconds: f64) -> Instant {

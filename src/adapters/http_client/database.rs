@@ -1,14 +1,18 @@
 //! The port `Database` over the orchestrator's HTTP interface.
 
+use std::sync::Arc;
+
 use anyhow::anyhow;
 use async_trait::async_trait;
 use bytes::Bytes;
 use reqwest::{Client, RequestBuilder, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::{Answer, GivenUp, attempt, call, detail, unexpected};
+use super::{Answer, GivenUp, attempt, call, detail, show_token, unexpected};
+use crate::domain::access::{Right, Tokens};
 use crate::domain::document::{CollectionName, Document, DocumentId, Value, json};
 use crate::domain::ids::Offset;
 use crate::domain::message::ReadResult;
@@ -22,18 +26,21 @@ const KEY_HEADER: &str = "Idempotency-Key";
 pub struct HttpDatabase {
     client: Client,
     url: String,
+    tokens: watch::Receiver<Arc<Tokens>>,
 }
 
 impl HttpDatabase {
-    /// The database at `url`, such as `http://127.0.0.1:8080`.
+    /// The database at `url`, such as `http://127.0.0.1:8080`, which is shown the token that
+    /// counts at the moment, if there is one.
     #[must_use]
-    pub fn new(client: Client, url: &str) -> Self {
-        Self { client, url: url.trim_end_matches('/').to_owned() }
+    pub fn new(client: Client, url: &str, tokens: watch::Receiver<Arc<Tokens>>) -> Self {
+        Self { client, url: url.trim_end_matches('/').to_owned(), tokens }
     }
 
     fn post(&self, path: &str, body: &Bytes) -> RequestBuilder {
         let url = format!("{}{path}", self.url);
-        self.client.post(url).header("Content-Type", "application/json").body(body.clone())
+        let request = self.client.post(url).header("Content-Type", "application/json");
+        show_token(request, &self.tokens.borrow(), Right::Use).body(body.clone())
     }
 }
 

@@ -15,6 +15,7 @@ use reqwest::{Client, RequestBuilder, StatusCode};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
+use crate::domain::access::{Right, Tokens};
 use crate::domain::ids::Offset;
 
 pub use database::HttpDatabase;
@@ -49,6 +50,14 @@ pub fn client() -> anyhow::Result<Client> {
         .tcp_nodelay(true)
         .build()?;
     Ok(client)
+}
+
+/// Shows the first token that gives a right; none where there is none.
+pub fn show_token(request: RequestBuilder, tokens: &Tokens, right: Right) -> RequestBuilder {
+    match tokens.to_show(right) {
+        Some(token) => request.bearer_auth(token),
+        None => request,
+    }
 }
 
 /// An answer that is not "try again".

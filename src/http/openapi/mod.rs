@@ -9,7 +9,8 @@ pub(super) mod problems;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{self, Data, ServiceConfig};
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use super::server::{methods, on};
@@ -20,6 +21,8 @@ const DESCRIPTION: &str = "/openapi.json";
 #[derive(OpenApi)]
 #[openapi(
     info(title = "RideShare database", description = "A fault-tolerant document database."),
+    modifiers(&Bearer),
+    security((), ("bearer" = [])),
     paths(
         super::orchestrator::write,
         super::orchestrator::read,
@@ -40,6 +43,8 @@ pub(super) struct Database;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "RideShare users", description = "Who may offer rides and join them."),
+    modifiers(&Bearer),
+    security((), ("bearer" = [])),
     paths(
         super::users::create,
         super::users::list,
@@ -60,6 +65,8 @@ pub(super) struct Users;
 #[derive(OpenApi)]
 #[openapi(
     info(title = "RideShare rides", description = "Rides between the wards of Bangalore."),
+    modifiers(&Bearer),
+    security((), ("bearer" = [])),
     paths(
         super::rides::create,
         super::rides::list,
@@ -75,6 +82,17 @@ pub(super) struct Users;
     )
 )]
 pub(super) struct Rides;
+
+/// Names the token, which is asked for where `auth.mode` is `token`.
+struct Bearer;
+
+impl Modify for Bearer {
+    fn modify(&self, description: &mut utoipa::openapi::OpenApi) {
+        let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("bearer", scheme);
+    }
+}
 
 /// A description, written out.
 #[derive(Clone)]

@@ -45,6 +45,20 @@ pub(in crate::http) enum Common {
     Unknown(Problem),
 }
 
+/// What a request may meet where a token is asked for.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "describes answers that are made elsewhere")]
+pub(in crate::http) enum Closed {
+    /// A token is needed, and none was shown, or one that does not count.
+    #[response(status = 401, content_type = "application/problem+json",
+        headers(("WWW-Authenticate" = String, description = "What is missing.")))]
+    Unauthorized(Problem),
+    /// The token that was shown does not go that far.
+    #[response(status = 403, content_type = "application/problem+json",
+        headers(("WWW-Authenticate" = String, description = "What is missing.")))]
+    Forbidden(Problem),
+}
+
 /// What a request with a body may meet besides.
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes answers that are made elsewhere")]
