@@ -24,6 +24,15 @@ pub struct Decision {
     pub slaves: u32,
 }
 
+/// What a window that is still under way would call for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// The reads that were counted in it so far, and the slaves that they call for.
+    pub so_far: Decision,
+    /// How long until it ends, in milliseconds; nothing before the first read.
+    pub ends_in_ms: Option<u64>,
+}
+
 /// Counts reads in windows that follow each other; the first begins with the first read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadWindow {
@@ -58,6 +67,16 @@ impl ReadWindow {
         *self = Self { started_at_ms: Some(now_ms), reads: 0 };
         Some(decision)
     }
+
+    /// What the window would call for if it ended now.
+    #[must_use]
+    pub fn outlook(&self, now_ms: u64, rules: &ScalingRules) -> Outlook {
+        let so_far = Decision { reads: self.reads, slaves: rules.slaves_for(self.reads) };
+        let ends_in_ms = self.started_at_ms.map(|started_at_ms| {
+            rules.window_ms.saturating_sub(now_ms.saturating_sub(started_at_ms))
+        });
+        Outlook { so_far, ends_in_ms }
+    }
 }
 
 #[cfg(test)]
@@ -91,6 +110,19 @@ mod tests {
         assert_eq!(window.tick(600_000, 21, &RULES), None);
         assert_eq!(window.tick(719_999, 0, &RULES), None);
         assert_eq!(window.tick(720_000, 0, &RULES), Some(Decision { reads: 21, slaves: 2 }));
+    }
+
+    #[test]
+    fn outlook_says_what_the_reads_so_far_call_for_and_until_when() {
+        let mut window = ReadWindow::default();
+        let none = Outlook { so_far: Decision { reads: 0, slaves: 1 }, ends_in_ms: None };
+        assert_eq!(window.outlook(5_000, &RULES), none);
+        window.tick(10_000, 45, &RULES);
+        for (now_ms, left) in [(10_000, 120_000), (70_000, 60_000), (999_000, 0)] {
+            let so_far = Decision { reads: 45, slaves: 3 };
+            let expected = Outlook { so_far, ends_in_ms: Some(left) };
+            assert_eq!(window.outlook(now_ms, &RULES), expected);
+        }
     }
 
     #[test]

@@ -34,8 +34,16 @@ pub enum Policy {
 const OPEN: [&str; 6] =
     ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{_:.*}"];
 /// What changes the system itself, or tells who did.
-const ADMIN: [&str; 4] =
-    ["/api/v1/db/clear", "/api/v1/crash/master", "/api/v1/crash/slave", "/api/v1/events"];
+const ADMIN: [&str; 8] = [
+    "/api/v1/db/clear",
+    "/api/v1/crash/master",
+    "/api/v1/crash/slave",
+    "/api/v1/events",
+    "/api/v1/scale",
+    "/api/v1/pause",
+    "/api/v1/resume",
+    "/api/v1/switchover",
+];
 
 impl Policy {
     /// What a route needs; nothing where everyone may have it.

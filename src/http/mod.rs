@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod apps;
+mod control;
 pub mod error;
 mod extract;
 mod observe;

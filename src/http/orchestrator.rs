@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::control;
 use super::error::Problem;
 use super::extract;
 use super::openapi::apps::Nothing;
@@ -42,6 +43,7 @@ type Answer = Result<HttpResponse, Problem>;
 /// Adds the routes.
 pub fn routes(state: State, config: &mut ServiceConfig) {
     openapi::routes::<openapi::Database>(config);
+    control::routes(config);
     config
         .app_data(Data::new(state))
         .service(methods("/api/v1/db/write", [on("POST", web::post().to(write))]))

@@ -31,13 +31,17 @@ pub struct LeaderRecord {
     pub log_id: LogId,
 }
 
-/// How many slaves there are to be. Persistent, so that it outlives the controller.
+/// How many slaves there are to be, and whether anybody sees to it. Persistent, so that it outlives
+/// the controller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScaleRecord {
     /// The wanted number of slaves.
     pub slaves: u32,
     /// Given by hand: the autoscaler keeps its hands off.
     pub manual: bool,
+    /// The controller keeps its hands off everything.
+    #[serde(default)]
+    pub paused: bool,
 }
 
 /// What an orchestrator tells of itself.

@@ -14,15 +14,18 @@ const WRITES_PER_SECOND: u64 = 200;
 /// The longest time without a successful write around a kill.
 const MAX_OUTAGE: Duration = Duration::from_millis(100);
 
-struct Load {
+pub(crate) struct Load {
     /// When each write was sent and answered.
     answered: Vec<(Instant, Instant)>,
     /// What each counter was told it became, and how often.
-    failures: Vec<String>,
+    pub(crate) failures: Vec<String>,
 }
 
 /// A steady load, sent on time whether or not earlier writes were answered.
-async fn load(system: Arc<System>, stop: tokio_util::sync::CancellationToken) -> (Load, u64) {
+pub(crate) async fn load(
+    system: Arc<System>,
+    stop: tokio_util::sync::CancellationToken,
+) -> (Load, u64) {
     let shared = Arc::new(Mutex::new(Load { answered: Vec::new(), failures: Vec::new() }));
     let mut tick = tokio::time::interval(Duration::from_micros(1_000_000 / WRITES_PER_SECOND));
     let (mut number, mut calls) = (0, tokio::task::JoinSet::new());
@@ -54,7 +57,7 @@ async fn load(system: Arc<System>, stop: tokio_util::sync::CancellationToken) ->
 }
 
 /// The longest gap between answers that overlaps the moment of a kill.
-fn outage(load: &Load, killed: Instant) -> Duration {
+pub(crate) fn outage(load: &Load, killed: Instant) -> Duration {
     let mut ends: Vec<_> = load.answered.iter().map(|(_, answered)| *answered).collect();
     ends.sort();
     let around = |pair: &&[Instant]| pair[1] > killed && pair[0] < killed + Duration::from_secs(2);
@@ -98,7 +101,7 @@ async fn ten_kills_of_the_master_fail_lose_and_double_nothing() {
 }
 
 /// Reads everything back from the master and from every slave.
-async fn check_every_worker(system: &System, sent: u64) {
+pub(crate) async fn check_every_worker(system: &System, sent: u64) {
     let strong = json!({ "collection": "counters", "consistency": "strong" });
     let at = system.read(&strong).await.offset.unwrap();
     let mut seen: HashMap<String, usize> = HashMap::new();

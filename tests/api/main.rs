@@ -5,6 +5,7 @@
 mod access;
 mod bench;
 mod command_line;
+mod control;
 mod database_client;
 mod failover;
 mod healthcheck;

@@ -10,5 +10,6 @@ mod outages;
 mod poison;
 mod restarts;
 mod start_order;
+mod switchovers;
 
 use crate::verdict;

@@ -308,7 +308,7 @@ impl Nemesis {
     async fn scale(&self) -> bool {
         let current = self.cluster.onlooker.view().borrow().scale.clone();
         let slaves = self.world.dice.between(1, 4) as u32;
-        let record = ScaleRecord { slaves, manual: true };
+        let record = ScaleRecord { slaves, manual: true, paused: false };
         let expected = current.map(|scale| scale.version);
         self.cluster.onlooker.set_scale(&record, expected).await.is_ok()
     }

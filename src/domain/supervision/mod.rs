@@ -30,6 +30,8 @@ use super::message::Role;
 pub struct Desired {
     /// The number of slaves; at least 1 is kept, whatever it says.
     pub slaves: u32,
+    /// Nothing is to be done, whatever happens.
+    pub paused: bool,
 }
 
 /// A worker's process, as the container runtime knows it.
@@ -179,6 +181,9 @@ impl Observed {
 /// Says what to do next; nothing when all is well or all that helps is under way.
 #[must_use]
 pub fn plan(desired: Desired, observed: &Observed) -> Vec<Action> {
+    if desired.paused {
+        return Vec::new();
+    }
     let fences = observed.workers.iter().filter(|worker| worker.is_to_be_fenced());
     let mut actions: Vec<Action> =
         fences.map(|worker| Action::Fence(worker.node.clone())).collect();

@@ -90,11 +90,28 @@ type Row = (&'static str, u32, Observed, Vec<Action>);
 #[track_caller]
 fn assert_plans(table: Vec<Row>) {
     for (case, slaves, observed, expected) in table {
-        assert_eq!(plan(Desired { slaves }, &observed), expected, "{case}: {observed:?}");
+        assert_eq!(
+            plan(Desired { slaves, paused: false }, &observed),
+            expected,
+            "{case}: {observed:?}"
+        );
     }
 }
 
 use Action::{StartFounder, StartSlave};
+
+#[test]
+fn nothing_is_done_while_it_is_paused() {
+    let suspected = ObservedWorker { suspected: true, ..slave("b", 3) };
+    for observed in [
+        seen(None, &[]),
+        seen(Some("m"), &[slave("a", 2)]),
+        seen(Some("m"), &[master("m", 1), slave("a", 2), suspected]),
+    ] {
+        assert_ne!(plan(Desired { slaves: 3, paused: false }, &observed), [], "{observed:?}");
+        assert_eq!(plan(Desired { slaves: 3, paused: true }, &observed), [], "{observed:?}");
+    }
+}
 
 #[test]
 fn all_is_well_with_a_master_and_the_desired_slaves() {
@@ -193,10 +210,10 @@ fn elected_epoch_is_newer_than_any_that_is_known() {
     let told = ObservedWorker { epoch: Epoch(9), ..slave("a", 1) };
     let observed = seen(Some("m"), &[told, exited("m")]);
     let expected = Action::Elect { node: node("a"), epoch: Epoch(10) };
-    assert_eq!(plan(Desired { slaves: 1 }, &observed), [expected]);
+    assert_eq!(plan(Desired { slaves: 1, paused: false }, &observed), [expected]);
     let fresh = ObservedWorker { epoch: Epoch(0), ..slave("a", 1) };
     let expected = Action::Elect { node: node("a"), epoch: Epoch(1) };
-    assert_eq!(plan(Desired { slaves: 1 }, &seen(None, &[fresh])), [expected]);
+    assert_eq!(plan(Desired { slaves: 1, paused: false }, &seen(None, &[fresh])), [expected]);
 }
 
 #[test]

@@ -130,7 +130,7 @@ impl World {
     /// Plans, checks, acts, and lets some time pass. True when there was nothing to do.
     fn go(&mut self) -> bool {
         let observed = self.observe();
-        let actions = plan(Desired { slaves: self.desired }, &observed);
+        let actions = plan(Desired { slaves: self.desired, paused: false }, &observed);
         check(self.desired, &observed, &actions);
         for action in &actions {
             self.act(action);

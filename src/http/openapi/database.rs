@@ -217,7 +217,7 @@ pub(in crate::http) struct Event {
     /// In milliseconds since 1970.
     at_ms: u64,
     /// `elected`, `in_office`, `started`, `restarted`, `drained`, `removed`, `fenced`, `crashed` or
-    /// `scaled`.
+    /// `scaled`, or `paused` and `resumed`.
     kind: String,
     node: Option<String>,
     /// `asked`, `wanted`, `no_master`, `exited`, `suspected`, or `{"reads": N}`.

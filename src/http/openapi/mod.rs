@@ -3,6 +3,7 @@
 //! The routes describe themselves where they are defined; here they are put together.
 
 pub(super) mod apps;
+pub(super) mod control;
 pub(super) mod database;
 pub(super) mod problems;
 
@@ -32,6 +33,11 @@ const DESCRIPTION: &str = "/openapi.json";
         super::orchestrator::worker_list,
         super::orchestrator::workers,
         super::orchestrator::events,
+        super::control::scale,
+        super::control::set_scale,
+        super::control::pause,
+        super::control::resume,
+        super::control::switch_over,
         super::orchestrator::healthz,
         super::orchestrator::readyz,
         super::orchestrator::metrics,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use tokio::time::Instant;
 
 use crate::domain::ids::OrchestratorId;
-use crate::domain::scaling::{Decision, ReadWindow, ScalingRules};
+use crate::domain::scaling::{Decision, Outlook, ReadWindow, ScalingRules};
 use crate::ports::coordination::OrchestratorStatus;
 
 /// Counts reads on behalf of the whole system; only the controller's counts.
@@ -38,8 +38,16 @@ impl Autoscaler {
             fresh += reads.saturating_sub(known);
         }
         self.known.retain(|id, _| id == own.0 || orchestrators.contains_key(id));
-        let now_ms = now.duration_since(self.started).as_millis();
-        self.window.tick(u64::try_from(now_ms).unwrap_or(u64::MAX), fresh, &self.rules)
+        self.window.tick(self.elapsed_ms(now), fresh, &self.rules)
+    }
+
+    /// What the window under way would call for if it ended now.
+    pub(super) fn outlook(&self, now: Instant) -> Outlook {
+        self.window.outlook(self.elapsed_ms(now), &self.rules)
+    }
+
+    fn elapsed_ms(&self, now: Instant) -> u64 {
+        u64::try_from(now.duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
     /// Takes the counts as they are, without counting them: at the start of an office.

@@ -22,6 +22,7 @@ use super::vigil::Vigil;
 use super::{Parts, Settings};
 use crate::domain::ids::{Epoch, LogId, NodeId, Pid};
 use crate::domain::message::Role;
+use crate::domain::scaling::Outlook;
 use crate::domain::supervision::{
     Action, Desired, Observed, ObservedLeader, ObservedWorker, Process, plan,
 };
@@ -71,6 +72,8 @@ pub(super) struct Controller {
     /// The next round is not to begin before this.
     housekeeping_due: Instant,
     told_reads: Option<(u64, Instant)>,
+    /// What the autoscaler would do; nothing while another orchestrator is in control.
+    outlook: latest::Sender<Option<Outlook>>,
 }
 
 impl Controller {
@@ -100,7 +103,13 @@ impl Controller {
             housekeeping: JoinSet::new(),
             housekeeping_due: now,
             told_reads: None,
+            outlook: latest::Sender::new(None),
         }
+    }
+
+    /// What the autoscaler would do, as long as this orchestrator is in control.
+    pub(super) fn outlook(&self) -> latest::Receiver<Option<Outlook>> {
+        self.outlook.subscribe()
     }
 
     /// Runs until aborted.
@@ -133,15 +142,22 @@ impl Controller {
         let can_listen = view.connected && self.parts.requests.is_connected();
         self.vigil.look(now, can_listen);
         if !view.connected {
-            self.in_control = false;
+            self.lose_control();
             return CALM;
         }
         self.tell_reads(now).await;
         if !self.holds_control(&view).await {
+            self.lose_control();
             return CALM;
         }
         self.scale(&view, now).await;
+        self.outlook.send(Some(self.autoscaler.outlook(now)));
         self.supervise(&view, now).await
+    }
+
+    fn lose_control(&mut self) {
+        self.in_control = false;
+        self.outlook.send(None);
     }
 
     async fn holds_control(&mut self, view: &CoordinationView) -> bool {
@@ -177,13 +193,13 @@ impl Controller {
         let own = (&self.settings.id, self.gateway.reads_taken());
         let Some(decision) = self.autoscaler.look(&view.orchestrators, own, now) else { return };
         let current = view.scale.as_ref();
-        if current.is_some_and(|scale| scale.value.manual) {
+        if current.is_some_and(|scale| scale.value.manual || scale.value.paused) {
             return;
         }
         if self.desired(view).slaves == decision.slaves {
             return;
         }
-        let record = ScaleRecord { slaves: decision.slaves, manual: false };
+        let record = ScaleRecord { slaves: decision.slaves, manual: false, paused: false };
         let written = self.parts.coordination.set_scale(&record, current.map(|it| it.version));
         match written.await {
             Ok(()) => self.journal.note_scale(decision.slaves, Cause::Reads(decision.reads)),
@@ -195,7 +211,10 @@ impl Controller {
         let rules = &self.settings.scaling;
         let least = rules.min_slaves.max(1);
         let wanted = view.scale.as_ref().map_or(least, |scale| scale.value.slaves);
-        Desired { slaves: wanted.clamp(least, rules.max_slaves.max(least)) }
+        Desired {
+            slaves: wanted.clamp(least, rules.max_slaves.max(least)),
+            paused: view.scale.as_ref().is_some_and(|scale| scale.value.paused),
+        }
     }
 
     async fn supervise(&mut self, view: &CoordinationView, now: Instant) -> Duration {
@@ -394,7 +413,7 @@ impl Controller {
         match self.parts.coordination.set_leader(&record, expected).await {
             Ok(()) => {
                 metrics::counter!("rideshare_orchestrator_elections_total").increment(1);
-                self.journal.note_election(&node, from, epoch);
+                self.journal.note_election(&node, from, epoch, Cause::NoMaster);
             }
             Err(error) => warn!(error = %anyhow::Error::new(error), "election not written"),
         }

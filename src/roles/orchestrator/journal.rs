@@ -34,6 +34,10 @@ pub enum Kind {
     Crashed,
     /// The wanted number of slaves changed.
     Scaled,
+    /// The controller was told to keep its hands off.
+    Paused,
+    /// The controller was told to go on.
+    Resumed,
 }
 
 /// Why it happened.
@@ -105,8 +109,8 @@ impl Journal {
         self.add(kind, node, cause, |_| {});
     }
 
-    pub(super) fn note_election(&self, node: &NodeId, from: Epoch, to: Epoch) {
-        self.add(Kind::Elected, Some(node), Cause::NoMaster, |entry| {
+    pub(super) fn note_election(&self, node: &NodeId, from: Epoch, to: Epoch, cause: Cause) {
+        self.add(Kind::Elected, Some(node), cause, |entry| {
             entry.from_epoch = Some(from);
             entry.to_epoch = Some(to);
         });

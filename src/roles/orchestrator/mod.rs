@@ -2,10 +2,11 @@
 //!
 //! `gateway` carries requests to workers and back; `roster` listens to the workers' signs of
 //! life; `controller` keeps one master and the wanted number of slaves, and `autoscaler` says
-//! how many that are; `journal` keeps what was decided and why; `status` puts together what
+//! how many that are; `control` is what people may ask of it; `journal` keeps what was decided and why; `status` puts together what
 //! is known of each worker.
 
 mod autoscaler;
+pub mod control;
 mod controller;
 mod failover;
 pub mod gateway;
@@ -23,8 +24,9 @@ use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use super::ambient::Ambient;
+use super::latest;
 use crate::domain::ids::{NodeId, OrchestratorId, Pid};
-use crate::domain::scaling::ScalingRules;
+use crate::domain::scaling::{Outlook, ScalingRules};
 use crate::ports::containers::{Containers, ContainersError};
 use crate::ports::coordination::Coordination;
 use crate::ports::progress::ProgressFeed;
@@ -76,6 +78,10 @@ pub struct Handle {
     pub journal: Journal,
     parts: Parts,
     observer: Observer,
+    office: latest::Receiver<roster::Office>,
+    outlook: latest::Receiver<Option<Outlook>>,
+    promotion_limit: Duration,
+    scaling: ScalingRules,
 }
 
 /// Why a worker could not be crashed on request.
@@ -185,7 +191,16 @@ impl Orchestrator {
             gateway.clone(),
             journal.clone(),
         );
-        let handle = Handle { gateway, journal, parts, observer };
+        let handle = Handle {
+            gateway,
+            journal,
+            parts,
+            observer,
+            office: roster.office(),
+            outlook: controller.outlook(),
+            promotion_limit: settings.promotion_limit,
+            scaling: settings.scaling,
+        };
         Self { handle, roster, controller }
     }
 

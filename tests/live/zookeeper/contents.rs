@@ -239,7 +239,10 @@ async fn with_credentials_only_their_owner_gets_in() {
     let settings = ZookeeperSettings { credentials: user(), ..settings(shared_hosts()) };
     let session = connected(&settings).await;
     register_all(&session).await;
-    session.set_scale(&ScaleRecord { slaves: 2, manual: false }, None).await.unwrap();
+    session
+        .set_scale(&ScaleRecord { slaves: 2, manual: false, paused: false }, None)
+        .await
+        .unwrap();
     let other = connected(&settings).await;
     view_when(&other, "the entries", is_back).await;
 
