@@ -8,6 +8,7 @@ pub mod adapters;
 pub mod assemble;
 pub mod bench;
 pub mod cli;
+pub mod ctl;
 pub mod domain;
 pub mod http;
 pub mod ports;

@@ -6,6 +6,7 @@ mod access;
 mod bench;
 mod command_line;
 mod control;
+mod ctl;
 mod database_client;
 mod failover;
 mod healthcheck;
