@@ -18,6 +18,7 @@ use crate::telemetry;
 pub(super) struct Front {
     pub(super) handle: Handle,
     pub(super) address: SocketAddr,
+    closing: CancellationToken,
     stop: CancellationToken,
     controlling: JoinHandle<Result<(), PartEnded>>,
     server: server::Running,
@@ -37,7 +38,13 @@ impl Front {
         let orchestrator = Orchestrator::new(parts, own);
         let handle = orchestrator.handle();
         let body_limit = settings.limits.body_bytes;
-        let state = routes::State { handle: handle.clone(), metrics: Some(metrics), body_limit };
+        let closing = CancellationToken::new();
+        let state = routes::State {
+            handle: handle.clone(),
+            metrics: Some(metrics),
+            body_limit,
+            closing: closing.clone(),
+        };
         let threads = threads(settings.http.threads);
         let guard = access.guard(Policy::Database);
         let mut server = server::start(listener, threads, guard, move |config| {
@@ -46,7 +53,7 @@ impl Front {
         server.attend(access.clone().follow());
         let stop = CancellationToken::new();
         let controlling = tokio::spawn(orchestrator.run(stop.clone()));
-        Ok(Self { handle, address, stop, controlling, server })
+        Ok(Self { handle, address, closing, stop, controlling, server })
     }
 
     /// Waits until a part of it ends by itself, which it never should.
@@ -59,6 +66,7 @@ impl Front {
 
     /// Finishes the requests under way, then lets the orchestrator go.
     pub(super) async fn stop(self) -> anyhow::Result<()> {
+        self.closing.cancel();
         self.server.stop().await?;
         self.stop.cancel();
         if !self.controlling.is_finished() {

@@ -5,6 +5,7 @@
 
 pub mod access;
 pub mod document;
+pub mod events;
 pub mod filter;
 pub mod ids;
 pub mod log;

@@ -6,6 +6,7 @@ pub mod access;
 pub mod apps;
 mod control;
 pub mod error;
+mod events;
 mod extract;
 mod observe;
 mod openapi;

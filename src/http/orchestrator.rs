@@ -6,9 +6,11 @@ use actix_web::{HttpRequest, HttpResponse};
 use metrics_exporter_prometheus::PrometheusHandle;
 use serde::Deserialize;
 use serde_json::json;
+use tokio_util::sync::CancellationToken;
 
 use super::control;
 use super::error::Problem;
+use super::events;
 use super::extract;
 use super::openapi::apps::Nothing;
 use super::openapi::database::{self as described, TimeoutHeader, WriteHeaders};
@@ -36,6 +38,8 @@ pub struct State {
     pub metrics: Option<PrometheusHandle>,
     /// The largest body, in bytes.
     pub body_limit: usize,
+    /// Cancelled when the server is about to stop: answers without an end have one then.
+    pub closing: CancellationToken,
 }
 
 type Answer = Result<HttpResponse, Problem>;
@@ -53,7 +57,7 @@ pub fn routes(state: State, config: &mut ServiceConfig) {
         .service(methods("/api/v1/crash/slave", [on("POST", web::post().to(crash_slave))]))
         .service(methods("/api/v1/worker/list", [on("GET", web::get().to(worker_list))]))
         .service(methods("/api/v1/workers", [on("GET", web::get().to(workers))]))
-        .service(methods("/api/v1/events", [on("GET", web::get().to(events))]))
+        .service(methods("/api/v1/events", [on("GET", web::get().to(events::events))]))
         .service(methods("/healthz", [on("GET", web::get().to(healthz))]))
         .service(methods("/readyz", [on("GET", web::get().to(readyz))]))
         .service(methods("/metrics", [on("GET", web::get().to(metrics))]));
@@ -288,15 +292,6 @@ pub(super) async fn worker_list(state: Data<State>) -> HttpResponse {
 )]
 pub(super) async fn workers(state: Data<State>) -> HttpResponse {
     HttpResponse::Ok().json(state.handle.workers())
-}
-
-/// What happened to the workers, oldest first.
-#[utoipa::path(
-    get, path = "/api/v1/events", tag = "sight",
-    responses((status = 200, description = "Events.", body = [described::Event]), problems::Closed),
-)]
-pub(super) async fn events(state: Data<State>) -> HttpResponse {
-    HttpResponse::Ok().json(state.handle.journal.entries())
 }
 
 /// Whether the process lives.

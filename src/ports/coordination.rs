@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::domain::events::Events;
 use crate::domain::ids::{Epoch, LogId, NodeId, OrchestratorId};
 use crate::domain::message::Member;
 
@@ -80,6 +81,8 @@ pub struct CoordinationView {
     pub controller: Option<OrchestratorId>,
     /// The wanted number of slaves, once somebody has said.
     pub scale: Option<Versioned<ScaleRecord>>,
+    /// What happened.
+    pub events: Option<Versioned<Events>>,
 }
 
 /// One session with the coordination service.
@@ -119,6 +122,17 @@ pub trait Coordination: Send + Sync {
     async fn set_scale(
         &self,
         record: &ScaleRecord,
+        expected: Option<Version>,
+    ) -> Result<(), CoordinationError>;
+
+    /// Writes down what happened, if the version of what stands there is the expected one; `None`
+    /// expects nothing.
+    ///
+    /// # Errors
+    /// As for [`Coordination::set_leader`].
+    async fn set_events(
+        &self,
+        events: &Events,
         expected: Option<Version>,
     ) -> Result<(), CoordinationError>;
 

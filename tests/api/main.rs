@@ -8,6 +8,7 @@ mod command_line;
 mod control;
 mod ctl;
 mod database_client;
+mod events;
 mod failover;
 mod healthcheck;
 mod hostile;

@@ -65,6 +65,7 @@ macro_rules! coordination_suite {
                 leader_record_outlives_every_session,
                 first_scale_record_is_written_once,
                 scale_record_is_changed_by_who_knows_its_version,
+                events_are_changed_by_who_knows_their_version_and_outlive_every_session,
                 records_of_leader_and_scale_are_independent,
                 lock_is_exclusive_and_seen,
                 one_of_many_competing_sessions_gets_the_lock,

@@ -27,6 +27,7 @@ use tokio_util::task::AbortOnDropHandle;
 use self::file::RecordsFile;
 use self::state::{Link, Records, State, Stored};
 use super::lock;
+use crate::domain::events::Events;
 use crate::domain::ids::OrchestratorId;
 use crate::domain::message::Member;
 use crate::ports::coordination::{
@@ -248,6 +249,19 @@ impl Coordination for MemorySession {
         let change = move |records: &Records| {
             let scale = Stored::replaced(records.scale.as_ref(), expected, record)?;
             Some(Records { scale: Some(scale), ..records.clone() })
+        };
+        self.service.change_records(self.id, change).await
+    }
+
+    async fn set_events(
+        &self,
+        events: &Events,
+        expected: Option<Version>,
+    ) -> Result<(), CoordinationError> {
+        let events = events.clone();
+        let change = move |records: &Records| {
+            let events = Stored::replaced(records.events.as_ref(), expected, events)?;
+            Some(Records { events: Some(events), ..records.clone() })
         };
         self.service.change_records(self.id, change).await
     }

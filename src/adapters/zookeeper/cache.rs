@@ -13,6 +13,7 @@ use zookeeper_async::{Stat, ZkError, ZkResult};
 use super::client::{Changed, Operations};
 use super::registry::Registry;
 use super::znodes::{self, Layout, Place, Unreadable};
+use crate::domain::events::Events;
 use crate::domain::ids::OrchestratorId;
 use crate::domain::message::Member;
 use crate::ports::coordination::{
@@ -49,6 +50,7 @@ type Entries<T> = BTreeMap<String, Record<T>>;
 pub(super) struct Cache {
     leader: Record<Versioned<LeaderRecord>>,
     scale: Record<Versioned<ScaleRecord>>,
+    events: Record<Versioned<Events>>,
     controller: Record<OrchestratorId>,
     workers: Entries<Member>,
     orchestrators: Entries<(OrchestratorId, OrchestratorStatus)>,
@@ -125,6 +127,7 @@ impl Cache {
             orchestrators: self.orchestrators.values().filter_map(Record::readable).collect(),
             controller: self.controller.readable(),
             scale: self.scale.readable(),
+            events: self.events.readable(),
         })
     }
 
@@ -157,6 +160,7 @@ impl Cache {
                 }
             }
             (Place::Scale, Found::Data(data)) => self.scale = record(&path, data, versioned),
+            (Place::Events, Found::Data(data)) => self.events = record(&path, data, versioned),
             (Place::Controller, Found::Data(data)) => {
                 self.controller = record(&path, data, |bytes, _| znodes::decode_controller(bytes));
             }

@@ -9,6 +9,7 @@
 //! | `/controller` | ephemeral | the id of the orchestrator that holds the lock |
 //! | `/leader` | persistent | JSON of `LeaderRecord`; its version is the record's |
 //! | `/scale` | persistent | JSON of `ScaleRecord`; its version is the record's |
+//! | `/events` | persistent | JSON of `Events`; its version is the record's |
 //! | `/probe-<nonce>` | ephemeral | lives for a moment whenever a session is established |
 //!
 //! `driver` owns the client and publishes views; `client` cages the library; `session` does what
@@ -45,6 +46,7 @@ use self::registry::Registry;
 use self::session::Session;
 pub use self::settings::{Credentials, SettingsError, ZookeeperSettings};
 use self::znodes::{Layout, Place};
+use crate::domain::events::Events;
 use crate::domain::ids::OrchestratorId;
 use crate::domain::message::Member;
 use crate::ports::coordination::{
@@ -213,6 +215,14 @@ impl Coordination for ZookeeperCoordination {
         expected: Option<Version>,
     ) -> Result<(), CoordinationError> {
         self.compare_and_set(Place::Scale, znodes::encode(record), expected).await
+    }
+
+    async fn set_events(
+        &self,
+        events: &Events,
+        expected: Option<Version>,
+    ) -> Result<(), CoordinationError> {
+        self.compare_and_set(Place::Events, znodes::encode(events), expected).await
     }
 
     async fn close(&self) {

@@ -21,6 +21,8 @@ pub(super) enum Place {
     Controller,
     /// The scale record.
     Scale,
+    /// What happened.
+    Events,
     /// The names of the workers' entries.
     Workers,
     /// One worker's entry, by its znode's name.
@@ -33,8 +35,15 @@ pub(super) enum Place {
 
 impl Place {
     /// Where a full read begins; the entries follow from it.
-    pub(super) fn roots() -> [Self; 5] {
-        [Self::Leader, Self::Controller, Self::Scale, Self::Workers, Self::Orchestrators]
+    pub(super) fn roots() -> [Self; 6] {
+        [
+            Self::Leader,
+            Self::Controller,
+            Self::Scale,
+            Self::Events,
+            Self::Workers,
+            Self::Orchestrators,
+        ]
     }
 }
 
@@ -55,6 +64,7 @@ impl Layout {
             Place::Leader => format!("{root}/leader"),
             Place::Controller => format!("{root}/controller"),
             Place::Scale => format!("{root}/scale"),
+            Place::Events => format!("{root}/events"),
             Place::Workers => format!("{root}/worker"),
             Place::Worker(name) => format!("{root}/worker/{name}"),
             Place::Orchestrators => format!("{root}/orchestrator"),
@@ -70,6 +80,7 @@ impl Layout {
                 "leader" => Some(Place::Leader),
                 "controller" => Some(Place::Controller),
                 "scale" => Some(Place::Scale),
+                "events" => Some(Place::Events),
                 "worker" => Some(Place::Workers),
                 "orchestrator" => Some(Place::Orchestrators),
                 _ => None,

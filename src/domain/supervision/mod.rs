@@ -30,7 +30,7 @@ use super::message::Role;
 pub struct Desired {
     /// The number of slaves; at least 1 is kept, whatever it says.
     pub slaves: u32,
-    /// Nothing is to be done, whatever happens.
+    /// Nothing is to be done, whatever happens; see [`Observed::ends_a_pause`].
     pub paused: bool,
 }
 
@@ -170,6 +170,13 @@ impl Observed {
     #[must_use]
     pub fn master_in_office(&self) -> Option<&ObservedWorker> {
         self.leader_worker().filter(|leader| leader.is_sound() && leader.role == Some(Role::Master))
+    }
+
+    /// Nobody is left to keep hands off from. A pause that went on would outlast a restart of the
+    /// whole system, which could then never serve again.
+    #[must_use]
+    pub fn ends_a_pause(&self) -> bool {
+        !self.workers.iter().any(ObservedWorker::is_sound)
     }
 
     fn next_epoch(&self) -> Epoch {

@@ -101,6 +101,19 @@ fn assert_plans(table: Vec<Row>) {
 use Action::{StartFounder, StartSlave};
 
 #[test]
+fn pause_ends_when_nobody_is_left() {
+    let suspected = ObservedWorker { suspected: true, ..slave("b", 3) };
+    for (workers, ends) in [
+        (vec![], true),
+        (vec![exited("m"), suspected.clone()], true),
+        (vec![exited("m"), slave("a", 2)], false),
+        (vec![joining("a", 2)], false),
+    ] {
+        assert_eq!(seen(Some("m"), &workers).ends_a_pause(), ends, "{workers:?}");
+    }
+}
+
+#[test]
 fn nothing_is_done_while_it_is_paused() {
     let suspected = ObservedWorker { suspected: true, ..slave("b", 3) };
     for observed in [

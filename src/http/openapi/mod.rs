@@ -32,7 +32,7 @@ const DESCRIPTION: &str = "/openapi.json";
         super::orchestrator::crash_slave,
         super::orchestrator::worker_list,
         super::orchestrator::workers,
-        super::orchestrator::events,
+        super::events::events,
         super::control::scale,
         super::control::set_scale,
         super::control::pause,

@@ -7,7 +7,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
 use super::Handle;
-use super::journal::{Cause, Kind};
+use crate::domain::events::{Cause, Kind};
 use crate::domain::ids::{Epoch, NodeId};
 use crate::domain::scaling::Outlook;
 use crate::ports::coordination::{CoordinationError, LeaderRecord, ScaleRecord};

@@ -16,10 +16,11 @@ use super::autoscaler::Autoscaler;
 use super::failover::Failover;
 use super::gateway::{Echo, Gateway};
 use super::infancy::Infancy;
-use super::journal::{Cause, Journal, Kind};
+use super::journal::Journal;
 use super::roster::{Office, Roster, Signs};
 use super::vigil::Vigil;
 use super::{Parts, Settings};
+use crate::domain::events::{Cause, Kind};
 use crate::domain::ids::{Epoch, LogId, NodeId, Pid};
 use crate::domain::message::Role;
 use crate::domain::scaling::Outlook;
@@ -207,6 +208,23 @@ impl Controller {
         }
     }
 
+    /// Whether it is over.
+    async fn end_pause(&self, view: &CoordinationView) -> bool {
+        let Some(current) = &view.scale else { return true };
+        let record = ScaleRecord { paused: false, ..current.value };
+        match self.parts.coordination.set_scale(&record, Some(current.version)).await {
+            Ok(()) => {
+                warn!("the pause ends: no worker is left");
+                self.journal.note(Kind::Resumed, None, Cause::NoMaster);
+                true
+            }
+            Err(error) => {
+                warn!(error = %anyhow::Error::new(error), "scale record not written");
+                false
+            }
+        }
+    }
+
     fn desired(&self, view: &CoordinationView) -> Desired {
         let rules = &self.settings.scaling;
         let least = rules.min_slaves.max(1);
@@ -218,8 +236,11 @@ impl Controller {
     }
 
     async fn supervise(&mut self, view: &CoordinationView, now: Instant) -> Duration {
-        let desired = self.desired(view);
+        let mut desired = self.desired(view);
         let observed = self.observe(view, now).await;
+        if desired.paused && observed.ends_a_pause() {
+            desired.paused = !self.end_pause(view).await;
+        }
         let leader = observed.leader.as_ref();
         let leads = observed
             .workers

@@ -1,108 +1,64 @@
-//! What the controller did and why: the newest events, for people and for tests.
+//! What was decided and why, kept where all orchestrators find it.
+//!
+//! An event is noted at once and kept soon: whoever notes one never waits for the coordination
+//! service.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use serde::Serialize;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
+use tracing::{debug, warn};
 
+use crate::domain::events::{Cause, Event, Events, Kind};
 use crate::domain::ids::{Epoch, NodeId};
+use crate::ports::coordination::{Coordination, CoordinationError, CoordinationView};
 use crate::roles::ambient::Ambient;
 
-/// How many events are kept.
-const CAPACITY: usize = 1_000;
-
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Kind {
-    /// A slave was chosen to be master.
-    Elected,
-    /// A master took office.
-    InOffice,
-    /// A worker was started.
-    Started,
-    /// An exited worker was started again, with its data.
-    Restarted,
-    /// A worker was asked to finish and go.
-    Drained,
-    /// An exited worker and its data were removed.
-    Removed,
-    /// A worker was killed because it was suspected.
-    Fenced,
-    /// A worker was killed on request.
-    Crashed,
-    /// The wanted number of slaves changed.
-    Scaled,
-    /// The controller was told to keep its hands off.
-    Paused,
-    /// The controller was told to go on.
-    Resumed,
-}
-
-/// Why it happened.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Cause {
-    /// Somebody asked for it.
-    Asked,
-    /// The number of slaves was not the wanted one.
-    Wanted,
-    /// There was no master.
-    NoMaster,
-    /// The worker had exited.
-    Exited,
-    /// Two observers missed the worker.
-    Suspected,
-    /// The reads of the last window called for it.
-    Reads(u64),
-}
-
-/// One event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct JournalEntry {
-    /// Ascending from 1 since this orchestrator started.
-    pub id: u64,
-    /// When, in milliseconds since 1970.
-    pub at_ms: u64,
-    /// What.
-    pub kind: Kind,
-    /// Whom it was about.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub node: Option<NodeId>,
-    /// Why.
-    pub cause: Cause,
-    /// How long it took, in milliseconds: from noticing to being done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub took_ms: Option<u64>,
-    /// The epoch before.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub from_epoch: Option<Epoch>,
-    /// The epoch after.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub to_epoch: Option<Epoch>,
-    /// The wanted number of slaves, where that changed.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub slaves: Option<u32>,
-}
+/// Events that may wait to be kept.
+const MOST_WAITING: usize = 1_000;
+/// The pause after a failure to keep events.
+const PAUSE: Duration = Duration::from_millis(500);
+/// How long the view may take to show what was written.
+const VIEW_LIMIT: Duration = Duration::from_secs(5);
 
 /// The newest events; cheap to clone.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Journal {
     ambient: Ambient,
-    entries: Arc<Mutex<VecDeque<JournalEntry>>>,
+    coordination: Arc<dyn Coordination>,
+    waiting: Arc<Mutex<VecDeque<Event>>>,
+    noted: Arc<Notify>,
 }
 
 impl Journal {
-    pub(super) fn new(ambient: Ambient) -> Self {
-        Self { ambient, entries: Arc::default() }
+    pub(super) fn new(ambient: Ambient, coordination: Arc<dyn Coordination>) -> Self {
+        Self { ambient, coordination, waiting: Arc::default(), noted: Arc::default() }
     }
 
-    /// The events kept, oldest first.
+    /// The events kept, and those that are yet to be; oldest first.
     #[must_use]
-    pub fn entries(&self) -> Vec<JournalEntry> {
-        let entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        entries.iter().cloned().collect()
+    pub fn events(&self) -> Events {
+        self.kept().with(&self.waiting())
+    }
+
+    /// Follows the events.
+    #[must_use]
+    pub fn follow(&self) -> Follower {
+        Follower { view: self.coordination.view() }
+    }
+
+    fn kept(&self) -> Events {
+        kept(&self.coordination.view().borrow())
+    }
+
+    fn waiting(&self) -> Vec<Event> {
+        self.lock().iter().cloned().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, VecDeque<Event>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn note(&self, kind: Kind, node: Option<&NodeId>, cause: Cause) {
@@ -110,21 +66,21 @@ impl Journal {
     }
 
     pub(super) fn note_election(&self, node: &NodeId, from: Epoch, to: Epoch, cause: Cause) {
-        self.add(Kind::Elected, Some(node), cause, |entry| {
-            entry.from_epoch = Some(from);
-            entry.to_epoch = Some(to);
+        self.add(Kind::Elected, Some(node), cause, |event| {
+            event.from_epoch = Some(from);
+            event.to_epoch = Some(to);
         });
     }
 
     pub(super) fn note_office(&self, node: &NodeId, epoch: Epoch, took: Option<Duration>) {
-        self.add(Kind::InOffice, Some(node), Cause::NoMaster, |entry| {
-            entry.to_epoch = Some(epoch);
-            entry.took_ms = took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
+        self.add(Kind::InOffice, Some(node), Cause::NoMaster, |event| {
+            event.to_epoch = Some(epoch);
+            event.took_ms = took.map(|took| u64::try_from(took.as_millis()).unwrap_or(u64::MAX));
         });
     }
 
     pub(super) fn note_scale(&self, slaves: u32, cause: Cause) {
-        self.add(Kind::Scaled, None, cause, |entry| entry.slaves = Some(slaves));
+        self.add(Kind::Scaled, None, cause, |event| event.slaves = Some(slaves));
     }
 
     fn add(
@@ -132,14 +88,11 @@ impl Journal {
         kind: Kind,
         node: Option<&NodeId>,
         cause: Cause,
-        detail: impl FnOnce(&mut JournalEntry),
+        detail: impl FnOnce(&mut Event),
     ) {
-        let at_ms = self.ambient.now_ms();
-        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
-        let id = entries.back().map_or(1, |last| last.id + 1);
-        let mut entry = JournalEntry {
-            id,
-            at_ms,
+        let mut event = Event {
+            id: 0,
+            at_ms: self.ambient.now_ms(),
             kind,
             node: node.cloned(),
             cause,
@@ -148,11 +101,84 @@ impl Journal {
             to_epoch: None,
             slaves: None,
         };
-        detail(&mut entry);
-        tracing::info!(?kind, node = ?node.map(NodeId::as_str), cause = ?entry.cause, "event");
-        if entries.len() == CAPACITY {
-            entries.pop_front();
+        detail(&mut event);
+        tracing::info!(?kind, node = ?node.map(NodeId::as_str), cause = ?event.cause, "event");
+        metrics::counter!("rideshare_orchestrator_events_total", "kind" => kind.as_str())
+            .increment(1);
+        let mut waiting = self.lock();
+        if waiting.len() == MOST_WAITING {
+            warn!("an event is forgotten: too many wait to be kept");
+            waiting.pop_front();
         }
-        entries.push_back(entry);
+        waiting.push_back(event);
+        drop(waiting);
+        self.noted.notify_one();
+    }
+
+    /// Keeps what is noted, until aborted.
+    pub(super) async fn keep(self) {
+        loop {
+            let waiting = self.waiting();
+            if waiting.is_empty() {
+                self.noted.notified().await;
+            } else if let Err(error) = self.write(&waiting).await {
+                debug!(error = %anyhow::Error::new(error), "events are not kept yet");
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+    }
+
+    /// Keeps what is still waiting, once, at the end.
+    pub(super) async fn flush(&self) {
+        let waiting = self.waiting();
+        if !waiting.is_empty() && self.write(&waiting).await.is_err() {
+            warn!(events = waiting.len(), "events are not kept");
+        }
+    }
+
+    /// Writes events and waits to see them; only then they wait no more. An attempt whose end is
+    /// unknown is followed by another: what has arrived is not added again.
+    async fn write(&self, waiting: &[Event]) -> Result<(), CoordinationError> {
+        let mut view = self.coordination.view();
+        let current = view.borrow_and_update().events.clone();
+        let kept = current.as_ref().map(|it| it.value.clone()).unwrap_or_default();
+        if !kept.has(waiting) {
+            let expected = current.map(|it| it.version);
+            match self.coordination.set_events(&kept.with(waiting), expected).await {
+                // Somebody else was faster; the view will show it.
+                Ok(()) | Err(CoordinationError::Conflict) => {}
+                Err(error) => return Err(error),
+            }
+            let _ = timeout(VIEW_LIMIT, view.changed()).await;
+        }
+        if self.kept().has(waiting) {
+            let mut all = self.lock();
+            all.retain(|event| !waiting.contains(event));
+        }
+        Ok(())
+    }
+}
+
+fn kept(view: &CoordinationView) -> Events {
+    view.events.as_ref().map(|it| it.value.clone()).unwrap_or_default()
+}
+
+/// Sees events come.
+pub struct Follower {
+    view: watch::Receiver<CoordinationView>,
+}
+
+impl Follower {
+    /// Waits until there are kept events after the one with this id. Cancel safe. Nothing when
+    /// there will be none any more.
+    pub async fn after(&mut self, id: u64) -> Option<Vec<Event>> {
+        loop {
+            let events = kept(&self.view.borrow_and_update());
+            let new: Vec<_> = events.as_slice().iter().filter(|it| it.id > id).cloned().collect();
+            if !new.is_empty() {
+                return Some(new);
+            }
+            self.view.changed().await.ok()?;
+        }
     }
 }

@@ -20,11 +20,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tracing::{Instrument, info_span};
 
 use super::ambient::Ambient;
 use super::latest;
+use crate::domain::events::{Cause, Kind};
 use crate::domain::ids::{NodeId, OrchestratorId, Pid};
 use crate::domain::scaling::{Outlook, ScalingRules};
 use crate::ports::containers::{Containers, ContainersError};
@@ -33,9 +35,12 @@ use crate::ports::progress::ProgressFeed;
 use crate::ports::requests::RequestSender;
 use controller::Controller;
 use gateway::Gateway;
-use journal::{Cause, Journal, Kind};
+use journal::Journal;
 use roster::Roster;
 use status::{Observer, WorkerStatus};
+
+/// How long the last events may take to be kept.
+const FLUSH_LIMIT: Duration = Duration::from_secs(1);
 
 /// Everything an orchestrator works with.
 #[derive(Clone)]
@@ -181,7 +186,7 @@ impl Orchestrator {
     #[must_use]
     pub fn new(parts: Parts, settings: &Settings) -> Self {
         let roster = Roster::new(parts.progress.subscribe());
-        let journal = Journal::new(parts.ambient.clone());
+        let journal = Journal::new(parts.ambient.clone(), Arc::clone(&parts.coordination));
         let gateway = Gateway::new(&parts, &roster, settings.in_flight);
         let observer = Observer::new(&parts, roster.view());
         let controller = Controller::new(
@@ -221,6 +226,7 @@ impl Orchestrator {
         tasks.spawn(self.handle.gateway.clone().dispatch().instrument(task("replies")));
         tasks.spawn(self.roster.listen().instrument(task("roster")));
         tasks.spawn(self.controller.run().instrument(task("controller")));
+        tasks.spawn(self.handle.journal.clone().keep().instrument(task("journal")));
         let ended = tokio::select! {
             biased;
             () = shutdown.cancelled() => Ok(()),
@@ -228,6 +234,7 @@ impl Orchestrator {
         };
         // The controller first: it must not act on a world that is being taken down.
         tasks.shutdown().await;
+        let _ = timeout(FLUSH_LIMIT, self.handle.journal.flush()).await;
         coordination.close().await;
         ended
     }

@@ -1,5 +1,7 @@
 //! The records that outlive every session, changed by compare-and-set.
 
+use rideshare::domain::events::{Cause, Event, Events, Kind};
+
 use super::*;
 
 async fn leader_when(session: &Session, wanted: &LeaderRecord) -> Version {
@@ -128,6 +130,52 @@ pub(crate) async fn scale_record_is_changed_by_who_knows_its_version<F: Coordina
     first.set_scale(&scale(3), Some(new)).await.unwrap();
     scale_when(&second, scale(3)).await;
     service.finish().await;
+}
+
+pub(crate) async fn events_are_changed_by_who_knows_their_version_and_outlive_every_session<
+    F: CoordinationFactory,
+>() {
+    let service = F::start().await;
+    let (first, second) = (service.session().await, service.session().await);
+    let one = Events::default().with(&[event(1)]);
+    first.set_events(&one, None).await.unwrap();
+    let refused = second.set_events(&one, None).await;
+    assert!(is_conflict(&refused), "{refused:?}");
+    let version = events_when(&second, &one).await;
+    let two = one.with(&[event(2)]);
+    second.set_events(&two, Some(version)).await.unwrap();
+    let refused = first.set_events(&one, Some(version)).await;
+    assert!(is_conflict(&refused), "{refused:?}");
+    first.set_leader(&leader(1, "n1"), None).await.unwrap();
+    for session in [&first, &second] {
+        events_when(session, &two).await;
+        session.close().await;
+    }
+    drop((first, second));
+    events_when(&service.session().await, &two).await;
+    service.finish().await;
+}
+
+async fn events_when(session: &Session, wanted: &Events) -> Version {
+    let view = view_when(session, "the events", |view| {
+        view.events.as_ref().is_some_and(|record| record.value == *wanted)
+    })
+    .await;
+    version_of(view.events.as_ref()).expect("it was waited for")
+}
+
+fn event(at_ms: u64) -> Event {
+    Event {
+        id: 0,
+        at_ms,
+        kind: Kind::Elected,
+        node: Some(NodeId::new("n1")),
+        cause: Cause::NoMaster,
+        took_ms: Some(3),
+        from_epoch: Some(Epoch(1)),
+        to_epoch: Some(Epoch(2)),
+        slaves: None,
+    }
 }
 
 pub(crate) async fn records_of_leader_and_scale_are_independent<F: CoordinationFactory>() {

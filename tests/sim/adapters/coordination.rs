@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyhow::anyhow;
 use async_trait::async_trait;
 use rideshare::adapters::memory::{MemoryCoordination, MemorySession, SessionId};
+use rideshare::domain::events::Events;
 use rideshare::domain::ids::OrchestratorId;
 use rideshare::domain::message::Member;
 use rideshare::ports::coordination::{
@@ -128,6 +129,14 @@ impl Coordination for SimCoordination {
         expected: Option<Version>,
     ) -> Result<(), CoordinationError> {
         self.call("set scale", self.session.set_scale(record, expected)).await
+    }
+
+    async fn set_events(
+        &self,
+        events: &Events,
+        expected: Option<Version>,
+    ) -> Result<(), CoordinationError> {
+        self.call("set events", self.session.set_events(events, expected)).await
     }
 
     async fn close(&self) {

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+use crate::domain::events::Events;
 use crate::domain::ids::{NodeId, OrchestratorId};
 use crate::domain::message::Member;
 use crate::ports::coordination::{
@@ -54,6 +55,7 @@ pub(super) struct Stored<T> {
 pub(super) struct Records {
     pub(super) leader: Option<Stored<LeaderRecord>>,
     pub(super) scale: Option<Stored<ScaleRecord>>,
+    pub(super) events: Option<Stored<Events>>,
 }
 
 /// Everything. Entries know the session that they belong to.
@@ -236,6 +238,7 @@ impl State {
                 .collect(),
             controller: self.controller.as_ref().map(|(_, holder)| holder.clone()),
             scale: self.records.scale.as_ref().map(Stored::versioned),
+            events: self.records.events.as_ref().map(Stored::versioned),
         }
     }
 
