@@ -277,6 +277,43 @@ mod tests {
     }
 
     #[test]
+    fn history_stands_behind_whatever_was_taken_in_or_passed_over() {
+        let mut history = History::default();
+        assert_eq!(history.next_offset(), Offset(0));
+        history.admit(Offset(4), &office(1));
+        assert_eq!(history.next_offset(), Offset(5));
+        history.pass_over(Offset(7));
+        assert_eq!(history.next_offset(), Offset(8));
+        history.pass_over(Offset(2));
+        assert_eq!(history.next_offset(), Offset(8), "never back");
+    }
+
+    #[test]
+    fn what_counted_is_known_from_the_oldest_term_that_is_remembered_on() {
+        let mut history = History::default();
+        for (offset, record) in
+            [office(1), batch(1, 0), office(2), batch(1, 1), batch(2, 0)].iter().enumerate()
+        {
+            history.admit(Offset(offset as u64), record);
+        }
+        assert_eq!(history.judges_from(), Offset(0), "all terms are remembered");
+        for (offset, record, counted) in [
+            (1, batch(1, 0), true),
+            (2, batch(1, 0), true),
+            (3, batch(1, 1), false),
+            (4, batch(2, 0), true),
+            (5, batch(2, 1), false),
+            (2, office(2), false),
+        ] {
+            assert_eq!(history.had_admitted(Offset(offset), &record), counted, "{offset}");
+        }
+        for epoch in 3..=TERMS as u64 + 2 {
+            history.admit(Offset(epoch * 10), &office(epoch));
+        }
+        assert_eq!(history.judges_from(), Offset(30), "the first two are forgotten");
+    }
+
+    #[test]
     fn newer_epoch_of_another_history_is_foreign_and_changes_nothing() {
         let mut history = History::default();
         history.admit(Offset(0), &office(1));

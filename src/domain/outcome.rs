@@ -82,3 +82,22 @@ impl Refusal {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_succeed_later_is_not_for_the_record() {
+        let within = |refusal| Refusal::InBatch { index: 3, refusal: Box::new(refusal) };
+        for (refusal, expected) in [
+            (Refusal::TimedOut, false),
+            (within(Refusal::TimedOut), false),
+            (Refusal::Forgotten, true),
+            (Refusal::Conflict { ids: Vec::new() }, true),
+            (within(Refusal::Unfit { detail: String::new() }), true),
+        ] {
+            assert_eq!(refusal.is_for_the_record(), expected, "{refusal:?}");
+        }
+    }
+}

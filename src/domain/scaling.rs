@@ -126,6 +126,14 @@ mod tests {
     }
 
     #[test]
+    fn reads_in_the_middle_of_a_window_do_not_begin_another() {
+        let mut window = ReadWindow::default();
+        window.tick(0, 1, &RULES);
+        assert_eq!(window.tick(60_000, 30, &RULES), None);
+        assert_eq!(window.tick(120_000, 0, &RULES), Some(Decision { reads: 31, slaves: 2 }));
+    }
+
+    #[test]
     fn windows_follow_each_other_and_an_idle_one_calls_for_one_slave() {
         let mut window = ReadWindow::default();
         window.tick(0, 100, &RULES);

@@ -341,6 +341,33 @@ fn deepest_document_travels() {
 }
 
 #[test]
+fn roles_are_called_what_they_are_written_as() {
+    for role in [Role::Joining, Role::Slave, Role::Promoting, Role::Master, Role::Draining] {
+        assert_eq!(serde_json::to_value(role).expect("a word"), role.as_str());
+    }
+}
+
+#[test]
+fn request_that_no_orchestrator_could_have_sent_is_refused() {
+    assert!(Request::Ping.check().is_ok());
+    let write = |id: &str| WriteRequest {
+        id: RequestId::from(id),
+        acknowledgement: Acknowledgement::default(),
+        seen: Offset(0),
+        operation: WriteOperation::Clear { collections: Vec::new() },
+    };
+    assert!(Request::Write(write("r")).check().is_ok());
+    assert!(Request::Write(write(&"r".repeat(100_000))).check().is_err());
+}
+
+#[test]
+fn reason_is_shortened_beyond_its_limit_and_not_at_it() {
+    let limit = "r".repeat(MAX_REASON_BYTES);
+    assert_eq!(shortened(limit.clone()), limit);
+    assert_eq!(shortened(format!("{limit}r")), format!("{limit}…"));
+}
+
+#[test]
 fn reason_quotes_little_of_a_hostile_message() {
     let variant = encode(&std::collections::BTreeMap::from([("é".repeat(1 << 20), 1)]));
     let error = decode::<Request>(&variant).expect_err("no such request").to_string();

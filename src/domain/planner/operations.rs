@@ -250,7 +250,7 @@ impl Work<'_> {
 }
 
 /// What a change takes in the log besides its document, about; never less.
-fn change_size(collection: &CollectionName, id: &DocumentId) -> usize {
+pub(super) fn change_size(collection: &CollectionName, id: &DocumentId) -> usize {
     let id = match id {
         DocumentId::Integer(_) => 9,
         DocumentId::String(text) => text.len(),

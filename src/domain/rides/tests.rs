@@ -16,10 +16,19 @@ fn areas() -> Areas {
 fn there_are_198_wards_from_kempegowda_to_hemmigepura() {
     let areas = areas();
     assert_eq!(areas.len(), 198);
+    assert!(!areas.is_empty());
     assert_eq!(areas.name(1), Some("Kempegowda Ward"));
     assert_eq!(areas.name(198), Some("Hemmigepura"));
     assert!((1..=198).all(|number| areas.name(number).is_some()));
     assert_eq!((areas.name(0), areas.name(199)), (None, None));
+}
+
+#[test]
+fn username_is_what_stands_in_its_field() {
+    assert_eq!(parse_username(&value(json!({ "username": "ann" }))), Ok("ann".to_owned()));
+    for wrong in [json!({}), json!({ "username": "" }), json!({ "username": 1 }), json!(["ann"])] {
+        assert!(parse_username(&value(wrong.clone())).is_err(), "{wrong}");
+    }
 }
 
 #[test]

@@ -39,6 +39,32 @@ fn unfit_detail(outcome: &Outcome) -> &str {
 }
 
 #[test]
+fn scan_for_one_document_fetches_as_many_more_as_may_have_changed_before() {
+    let one = || delete(json!({ "a": 1 }), false);
+    let limits = |operations: Vec<WriteOperation>| -> Vec<Option<u64>> {
+        let needs = needs::needs(&[&request("r", batch(operations))]);
+        needs.scans.iter().map(|scan| scan.limit).collect()
+    };
+    assert_eq!(limits(vec![one(), one()]), [Some(1), Some(2)]);
+    assert_eq!(limits(vec![insert(&[json!({ "_id": 1 })]), one()]), [Some(2)]);
+    let many = delete(json!({ "a": 2 }), true);
+    assert_eq!(limits(vec![one(), many, one()]), [Some(1), None, None]);
+}
+
+/// The writer of the log relies on it.
+#[test]
+fn change_takes_no_more_in_the_log_than_it_was_charged_for() {
+    use super::super::operations::change_size;
+    for id in [json!(1), json!(i64::MIN), json!("k"), json!("k".repeat(300)), json!("")] {
+        let change = put(json!({ "_id": id, "n": 1.5, "text": "some text" }));
+        let Change::Put { collection, id, document } = &change else { panic!("a put") };
+        let charged = change_size(collection, id) + document.encoded_size();
+        let taken = crate::domain::message::encode(&change).len();
+        assert!(taken <= charged, "{id:?}: {taken} of {charged}");
+    }
+}
+
+#[test]
 fn insert_puts_every_document_or_none() {
     assert_plan(
         &[],
@@ -314,9 +340,12 @@ fn request_that_changes_too_much_is_refused() {
         (0..17).map(|id| json!({"_id": id, "text": "x".repeat(1_000_000)})).collect();
     let touch = json!({"$set": {"n": 1}});
     let entries = planned(&stored, &[update(json!({}), touch.clone(), "many")]);
-    assert!(unfit_detail(&entries[0].outcome).contains("16 MiB"));
+    assert!(unfit_detail(&entries[0].outcome).contains("change 16 MiB"));
     let entries = planned(&stored, &[update(json!({"_id": {"$lt": 9}}), touch, "many after")]);
-    assert!(unfit_detail(&entries[0].outcome).contains("16 MiB"), "what is returned counts too");
+    assert!(
+        unfit_detail(&entries[0].outcome).contains("change 16 MiB"),
+        "what is returned counts too"
+    );
     let entries = planned(&stored, &[delete(json!({}), true)]);
     assert_eq!(entries[0].outcome, Outcome::Deleted { deleted: 17 });
 }

@@ -22,6 +22,16 @@ fn remembered(window: &DuplicateWindow) -> Vec<&'static str> {
 }
 
 #[test]
+fn window_is_empty_until_something_is_recorded() {
+    let mut window = DuplicateWindow::starting_at(Offset(0));
+    assert!(window.is_empty());
+    window.record(Offset(1), &[]);
+    assert!(window.is_empty());
+    window.record(Offset(2), &[entry("a", deleted(1))]);
+    assert!(!window.is_empty());
+}
+
+#[test]
 fn repetition_gets_the_outcome_of_the_first_time() {
     let mut window = DuplicateWindow::starting_at(Offset(0));
     window.record(Offset(4), &[entry("old", deleted(7))]);
