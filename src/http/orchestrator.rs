@@ -338,5 +338,6 @@ pub(super) async fn metrics(state: Data<State>) -> Answer {
     let Some(metrics) = &state.metrics else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "no metrics are kept by this process"));
     };
+    state.handle.record_metrics();
     Ok(render::metrics(metrics))
 }

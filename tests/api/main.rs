@@ -13,6 +13,7 @@ mod failover;
 mod healthcheck;
 mod hostile;
 mod limits;
+mod metrics;
 mod openapi;
 mod original;
 mod persistence;

@@ -3,7 +3,7 @@
 //! `gateway` carries requests to workers and back; `roster` listens to the workers' signs of
 //! life; `controller` keeps one master and the wanted number of slaves, and `autoscaler` says
 //! how many that are; `control` is what people may ask of it; `journal` keeps what was decided and why; `status` puts together what
-//! is known of each worker.
+//! is known of each worker, and `sight` makes metrics of it.
 
 mod autoscaler;
 pub mod control;
@@ -13,6 +13,7 @@ pub mod gateway;
 mod infancy;
 pub mod journal;
 mod roster;
+mod sight;
 pub mod status;
 mod vigil;
 
@@ -185,6 +186,7 @@ impl Orchestrator {
     /// Puts an orchestrator together; nothing runs yet.
     #[must_use]
     pub fn new(parts: Parts, settings: &Settings) -> Self {
+        sight::describe();
         let roster = Roster::new(parts.progress.subscribe());
         let journal = Journal::new(parts.ambient.clone(), Arc::clone(&parts.coordination));
         let gateway = Gateway::new(&parts, &roster, settings.in_flight);
