@@ -6,7 +6,7 @@ use std::time::Duration;
 use actix_web::dev::{Server, ServerHandle};
 use actix_web::http::StatusCode;
 use actix_web::http::header;
-use actix_web::middleware::from_fn;
+use actix_web::middleware::{DefaultHeaders, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, ResponseError, Route};
 
@@ -49,6 +49,15 @@ pub(super) fn methods<const N: usize>(path: &str, methods: [Method; N]) -> Resou
         }
         async move { response }
     }))
+}
+
+/// A browser is to take answers for what they say they are, to show them in no other page, and to tell
+/// nobody where it comes from.
+fn security_headers() -> DefaultHeaders {
+    DefaultHeaders::new()
+        .add((header::X_CONTENT_TYPE_OPTIONS, "nosniff"))
+        .add((header::X_FRAME_OPTIONS, "DENY"))
+        .add((header::REFERRER_POLICY, "no-referrer"))
 }
 
 async fn not_found(request: HttpRequest) -> HttpResponse {
@@ -118,6 +127,7 @@ fn build(
             .app_data(guarded.clone())
             .wrap(from_fn(guard))
             .wrap(from_fn(observe))
+            .wrap(security_headers())
             .configure(|config| routes(config))
             .default_service(web::to(not_found))
     })

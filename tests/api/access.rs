@@ -55,6 +55,25 @@ async fn each_route_asks_for_its_token() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_answer_tells_browsers_to_be_careful() {
+    let system = closed().await;
+    for (method, path) in
+        [("GET", "/docs/"), ("GET", "/nowhere"), ("PUT", "/healthz"), ("POST", "/api/v1/db/read")]
+    {
+        for token in [None, Some(APP)] {
+            let answer = send(&system, method, path, token).await;
+            for (name, value) in [
+                ("x-content-type-options", "nosniff"),
+                ("x-frame-options", "DENY"),
+                ("referrer-policy", "no-referrer"),
+            ] {
+                assert_eq!(answer.headers()[name], value, "{method} {path} with {token:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn refusal_is_a_problem_that_says_how_to_do_better() {
     let system = closed().await;
     for (token, status, challenge) in [
