@@ -1,12 +1,16 @@
 //! What is left after the engine's machine has gone down: every container has exited, and those
 //! with a restart policy are started again.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use crate::engine::{docker, list};
+use crate::orchestrator::eventually;
 use crate::system::{System, node, ready};
+
+/// How long a write may take to reach a slave that is still starting.
+const SEEN_LIMIT: Duration = Duration::from_secs(10);
 
 /// In no order, as the engine does it.
 const SERVICES: [&str; 6] = ["gateway", "rides", "users", "orchestrator", "zookeeper", "rabbitmq"];
@@ -40,8 +44,12 @@ pub(crate) async fn goes_on(system: &System, before: u64) {
     assert!(answer["offset"].as_u64().unwrap() > before, "offsets go on: {answer} after {before}");
     ready(&system.gateway_url(), Instant::now()).await;
     let path = format!("{}/api/v1/users", system.gateway_url());
-    let users = system.client.get(path).send().await.unwrap();
-    assert_eq!(users.text().await.unwrap(), r#"["ann"]"#);
+    // The service reads from a slave, which may apply the write a moment later.
+    eventually("the users service sees it", SEEN_LIMIT, async || {
+        let users = system.client.get(&path).send().await.unwrap();
+        (users.text().await.unwrap() == r#"["ann"]"#).then_some(())
+    })
+    .await;
 }
 
 async fn nodes(system: &System) -> Vec<String> {

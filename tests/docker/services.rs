@@ -22,6 +22,8 @@ fn another(system: &System, name: &str) -> String {
         "--publish",
         "127.0.0.1::8080",
         "--env",
+        "RIDESHARE_AUTH__ALLOW_OPEN=true",
+        "--env",
         "RIDESHARE_APPS__DATABASE_URL=http://orchestrator:8080",
         "--env",
         "RIDESHARE_APPS__USERS_URL=http://users:8080",

@@ -153,16 +153,12 @@ impl Handle {
         }
         let from_epoch = leader.value.epoch;
         self.journal.note_election(&to, from_epoch, to_epoch, Cause::Asked);
-        let mut office = self.office.clone();
-        let in_office = office.until(|office| {
-            office.as_ref().filter(|(epoch, node)| *epoch == to_epoch && *node == to).map(drop)
-        });
-        match timeout(self.promotion_limit, in_office).await {
-            Ok(Ok(())) => {
+        match timeout(self.promotion_limit, self.observer.in_office(&to, to_epoch)).await {
+            Ok(()) => {
                 let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 Ok(Switchover { from, to, from_epoch, to_epoch, took_ms })
             }
-            _ => Err(ControlError::Unfinished(to)),
+            Err(_) => Err(ControlError::Unfinished(to)),
         }
     }
 

@@ -151,6 +151,15 @@ impl Observer {
         slaves.map(|worker| worker.node).collect()
     }
 
+    /// Waits until a worker says itself that it is in office, for this epoch or a later one. A master
+    /// that is just deposed may know of the epoch before it has stepped down.
+    pub(super) async fn in_office(&self, node: &NodeId, epoch: Epoch) {
+        let mut signs = self.signs.clone();
+        let says_so = |it: &Sign| it.progress.role == Role::Master && it.progress.epoch >= epoch;
+        let _ =
+            signs.until(|signs| signs.workers.get(node).filter(|it| says_so(it)).map(drop)).await;
+    }
+
     /// Waits until a master is in office and a slave serves.
     pub(super) async fn ready(&self) {
         let (mut containers, mut coordination, mut signs) =
