@@ -1,12 +1,11 @@
 //! Who is let in, and who is not.
 
 use std::path::Path;
-use std::time::Instant;
 
 use reqwest::{Response, StatusCode};
 use serde_json::{Value, json};
 
-use crate::support::{SETTLE_LIMIT, System, command};
+use crate::support::{System, command, until};
 
 const APP: &str = "an-app-s-token";
 const ADMIN: &str = "an-administrator-s-token";
@@ -139,25 +138,17 @@ async fn token_in_a_file_is_exchanged_without_a_restart() {
     };
     assert!(counts("first").await && !counts("second").await);
     put("app", "first\nsecond\n");
-    settled("both count", async || counts("first").await && counts("second").await).await;
+    until("both count", async || counts("first").await && counts("second").await).await;
     put("app", "second\n");
-    settled("the first is gone", async || !counts("first").await && counts("second").await).await;
+    until("the first is gone", async || !counts("first").await && counts("second").await).await;
     let user = json!({ "username": "ann", "password": "a".repeat(40) });
     let url = format!("{}/api/v1/users", system.users.url);
     let put_user = system.client.put(url).json(&user).send().await.unwrap();
     assert_eq!(put_user.status(), StatusCode::CREATED, "the service shows the second");
 
     std::fs::remove_file(Path::new(&app)).unwrap();
-    settled("it is told", async || system.log().contains("tokens not read")).await;
+    until("it is told", async || system.log().contains("tokens not read")).await;
     assert!(counts("second").await, "what counted last goes on to count");
-}
-
-async fn settled(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < SETTLE_LIMIT, "{what}: not in time");
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
 }
 
 #[test]

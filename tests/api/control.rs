@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 
 use crate::failover::{check_every_worker, load, outage};
-use crate::support::{Answer, SETTLE_LIMIT, System};
+use crate::support::{Answer, System, until};
 
 const SWITCHOVERS: usize = 6;
 /// The longest time without a successful write around a switchover.
@@ -142,13 +142,5 @@ async fn nothing_is_healed_while_it_is_paused() {
     let kinds: Vec<_> = events.as_array().unwrap().iter().map(|it| it["kind"].clone()).collect();
     for kind in ["paused", "crashed", "resumed"] {
         assert!(kinds.contains(&json!(kind)), "{kinds:?}");
-    }
-}
-
-async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    let started = Instant::now();
-    while !is_so().await {
-        assert!(started.elapsed() < SETTLE_LIMIT, "{what}: not in time");
-        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -204,6 +204,15 @@ impl System {
     }
 }
 
+/// Looks again and again until it is so.
+pub(crate) async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let started = Instant::now();
+    while !is_so().await {
+        assert!(started.elapsed() < SETTLE_LIMIT, "{what}: not in time");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
 /// A process of one microservice.
 pub(crate) struct AppProcess {
     pub(crate) app: App,
