@@ -121,6 +121,9 @@ impl Events {
     /// not added again; the oldest make room.
     #[must_use]
     pub fn with(&self, new: &[Event]) -> Self {
+        if new.is_empty() {
+            return self.clone();
+        }
         let mut events = self.0.to_vec();
         for event in new {
             if !events.iter().rev().any(|it| it.is_same(event)) {

@@ -74,11 +74,12 @@ impl Guard {
         Self { policy, tokens }
     }
 
-    fn check(&self, route: Option<&str>, headers: &HeaderMap) -> Result<(), Denial> {
-        let (Some(tokens), Some(needed)) = (&self.tokens, self.policy.needs(route)) else {
-            return Ok(());
-        };
-        tokens.borrow().judge(bearer(headers), needed)
+    fn check(&self, request: &ServiceRequest) -> Result<(), Denial> {
+        // First, since finding the route again costs every request of an open service something.
+        let Some(tokens) = &self.tokens else { return Ok(()) };
+        let route = request.match_pattern();
+        let Some(needed) = self.policy.needs(route.as_deref()) else { return Ok(()) };
+        tokens.borrow().judge(bearer(request.headers()), needed)
     }
 }
 
@@ -94,9 +95,7 @@ pub(super) async fn guard<B: MessageBody>(
     next: Next<B>,
 ) -> Result<ServiceResponse<EitherBody<B>>, Error> {
     let guard = request.app_data::<Data<Guard>>();
-    let route = request.match_pattern();
-    let denied = guard.and_then(|it| it.check(route.as_deref(), request.headers()).err());
-    match denied {
+    match guard.and_then(|it| it.check(&request).err()) {
         Some(denial) => Ok(request.into_response(refusal(denial)).map_into_right_body()),
         None => Ok(next.call(request).await?.map_into_left_body()),
     }
