@@ -14,9 +14,10 @@
 #
 # The tests of the descriptions of the services need schemathesis, from PyPI.
 #
-# The Docker tests need root and a Docker engine. Images that it neither has nor can pull are built by
-# scripts/images.sh, on Debian. One of them restarts the engine itself, which ends all containers for
-# a while: only with RIDESHARE_TEST_RESTART_ENGINE=1.
+# The Docker tests need root and a Docker engine. On Debian one is installed or started where none
+# answers, and images that it neither has nor can pull are built by scripts/images.sh. One of the
+# tests restarts the engine itself, which ends all containers for a while: only with
+# RIDESHARE_TEST_RESTART_ENGINE=1.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -31,6 +32,8 @@ esac
 source scripts/lib/probes.sh
 # shellcheck source=lib/test-servers.sh
 source scripts/lib/test-servers.sh
+# shellcheck source=lib/engine.sh
+source scripts/lib/engine.sh
 
 skipped=()
 features=()
@@ -112,8 +115,8 @@ prepare_docker_tests() {
     say "images for the Docker tests"
     if [ "$(id -u)" != 0 ]; then
         cannot "Docker tests: they need root"
-    elif ! command -v docker >/dev/null || ! docker info >/dev/null 2>&1; then
-        cannot "Docker tests: no Docker engine answers"
+    elif ! provide_engine; then
+        cannot "Docker tests: $engine_missing"
     elif ! provide_compose; then
         cannot "Docker tests: neither docker compose nor docker-compose is installed"
     elif ! scripts/images.sh --pull "${TEST_IMAGES[@]}"; then
