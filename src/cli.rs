@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::assemble::apps::{self, App};
 use crate::assemble::{healthcheck, orchestrator, up, worker};
 use crate::settings::{LogFormat, NeededTokens, Profile, Settings, SettingsError, WorkerType};
-use crate::{shutdown, telemetry};
+use crate::{settings, shutdown, telemetry};
 
 /// A fault-tolerant, self-scaling document database as a service.
 #[derive(Debug, Parser)]
@@ -48,6 +48,8 @@ enum Command {
     Bench(bench::BenchArgs),
     /// Look after a running system.
     Ctl(ctl::CtlArgs),
+    /// Print which settings there are, in Markdown.
+    Settings,
     /// Print what completes this program's words in a shell.
     Completions {
         /// Which.
@@ -211,6 +213,10 @@ pub fn run(cli: Cli) -> Result<(), Failure> {
         Command::Healthcheck(args) => run_healthcheck(args, cli.config, flags),
         Command::Bench(args) => bench::run(args, cli.config),
         Command::Ctl(args) => ctl::run(args, cli.config),
+        Command::Settings => {
+            print!("{}", settings::reference());
+            Ok(())
+        }
         Command::Completions { shell } => {
             let mut command = Cli::command();
             clap_complete::generate(shell, &mut command, "rideshare", &mut std::io::stdout());

@@ -16,11 +16,13 @@ use crate::domain::scaling::ScalingRules;
 mod auth;
 mod docker;
 mod layers;
+mod reference;
 mod secrets;
 mod servers;
 
 pub use auth::{Auth, AuthMode, NeededTokens};
 pub use docker::Docker;
+pub use reference::reference;
 pub use secrets::SecretFile;
 pub use servers::{
     Containers, Mongodb, QueueKind, Rabbitmq, Runtime, Secret, Worker, WorkerType, Zookeeper,
@@ -138,6 +140,36 @@ pub struct Http {
     pub port: u16,
     /// 0 takes one a core.
     pub threads: usize,
+    /// Connections at a time.
+    pub max_connections: usize,
+    /// Of this server, in PEM; without one, there is no TLS.
+    pub tls_cert: PathBuf,
+    /// Its key.
+    pub tls_key: PathBuf,
+    /// Whom to trust among others; the well-known ones where it is empty.
+    pub ca_file: PathBuf,
+}
+
+impl Http {
+    /// Whether it is served over TLS.
+    #[must_use]
+    pub fn has_tls(&self) -> bool {
+        !self.tls_cert.as_os_str().is_empty()
+    }
+
+    /// What the address of a server begins with.
+    #[must_use]
+    pub fn scheme(&self) -> &'static str {
+        if self.has_tls() { "https" } else { "http" }
+    }
+
+    fn check(&self) -> Result<(), SettingsError> {
+        if self.has_tls() == self.tls_key.as_os_str().is_empty() {
+            let line = "settings `http.tls_cert` and `http.tls_key` belong together";
+            return Err(SettingsError(line.to_owned()));
+        }
+        Ok(())
+    }
 }
 
 /// What is refused.
@@ -146,8 +178,12 @@ pub struct Http {
 pub struct Limits {
     /// Of a request's body.
     pub body_bytes: usize,
+    /// Until it is there.
+    pub body_secs: u64,
     /// Requests under way.
     pub in_flight: usize,
+    /// Of one client; 0 sets no limit.
+    pub requests_per_second: u32,
     /// Requests in one record.
     pub batch_requests: usize,
     /// Records that a serving slave may lack.
@@ -252,6 +288,8 @@ impl Settings {
     fn check(&self) -> Result<(), SettingsError> {
         let least_one = [
             ("limits.body_bytes", self.limits.body_bytes),
+            ("http.max_connections", self.http.max_connections),
+            ("limits.body_secs", usize::from(self.limits.body_secs > 0)),
             ("limits.in_flight", self.limits.in_flight),
             ("limits.batch_requests", self.limits.batch_requests),
             ("scaling.window_secs", usize::from(self.scaling.window_secs > 0)),
@@ -273,13 +311,16 @@ impl Settings {
             ("apps.database_url", &self.apps.database_url),
             ("apps.users_url", &self.apps.users_url),
         ];
-        match urls.iter().find(|(_, url)| !url.starts_with("http://")) {
+        let is_url = |url: &str| url.starts_with("http://") || url.starts_with("https://");
+        match urls.iter().find(|(_, url)| !is_url(url)) {
             None => {
+                self.http.check()?;
                 docker::check(&self.docker)?;
                 servers::check(&self.worker, &self.mongodb)
             }
             Some((key, _)) => {
-                Err(SettingsError(format!("setting `{key}` must start with http://")))
+                let line = format!("setting `{key}` must start with http:// or https://");
+                Err(SettingsError(line))
             }
         }
     }

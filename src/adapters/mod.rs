@@ -8,4 +8,5 @@ pub mod process;
 pub mod rabbitmq;
 pub mod sqlite;
 pub mod tasks;
+mod tls;
 pub mod zookeeper;

@@ -9,8 +9,8 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::access::Access;
-use super::listen::{bind, cores, threads, url};
+use super::listen::{bind, cores};
+use super::serving::Serving;
 use super::up::write_whole;
 use crate::adapters::http_client::{self, HttpDatabase, HttpUsers};
 use crate::domain::rides::Areas;
@@ -61,13 +61,13 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let listener = bind(&settings.http.listen, settings.http.port, "--port")?;
-    let address = url(&listener)?;
-    let access = Access::new(&settings.auth)?;
+    let serving = Serving::new(&settings)?;
+    let address = serving.url(&listener)?;
     let mut running = match app {
-        App::Users => users(listener, &settings, &access)?,
-        App::Rides => rides(listener, &settings, &access, areas(&settings.apps.areas_file)?)?,
+        App::Users => users(listener, &settings, &serving)?,
+        App::Rides => rides(listener, &settings, &serving, areas(&settings.apps.areas_file)?)?,
     };
-    running.attend(access.follow());
+    running.attend(serving.follow());
     info!(?app, address, "serving");
     if let Some(path) = &options.addresses_file {
         let addresses = HashMap::from([(app.name(), &address)]);
@@ -94,46 +94,44 @@ pub(super) fn areas(file: &Path) -> anyhow::Result<Areas> {
 pub(super) fn users(
     listener: TcpListener,
     settings: &Settings,
-    access: &Access,
+    serving: &Serving,
 ) -> anyhow::Result<Running> {
-    let session = session(settings, access)?;
+    let session = session(settings, serving)?;
     let passwords = Passwords::new(Ambient::real(), cores());
     let users = Users::new(Arc::clone(&session), Arc::new(passwords));
-    let common = common(session, settings);
-    let threads = threads(settings.http.threads);
-    Ok(server::start(listener, threads, access.guard(Policy::App), move |config| {
+    let common = common(session, settings, serving);
+    server::start(listener, serving.options(Policy::App), move |config| {
         users_routes::routes(users.clone(), common.clone(), config);
-    })?)
+    })
 }
 
 /// Starts the rides service.
 pub(super) fn rides(
     listener: TcpListener,
     settings: &Settings,
-    access: &Access,
+    serving: &Serving,
     areas: Areas,
 ) -> anyhow::Result<Running> {
-    let origin = url(&listener)?;
-    let session = session(settings, access)?;
-    let directory = HttpUsers::new(http_client::client()?, &settings.apps.users_url, &origin);
+    let origin = serving.url(&listener)?;
+    let session = session(settings, serving)?;
+    let client = http_client::client(serving.ca_file())?;
+    let directory = HttpUsers::new(client, &settings.apps.users_url, &origin);
     let rides = Rides::new(Arc::clone(&session), Arc::new(directory));
     let state = rides_routes::State { rides: rides.clone(), areas: Arc::new(areas) };
-    let common = common(session, settings);
-    let threads = threads(settings.http.threads);
-    let guard = access.guard(Policy::App);
-    let mut running = server::start(listener, threads, guard, move |config| {
+    let common = common(session, settings, serving);
+    let mut running = server::start(listener, serving.options(Policy::App), move |config| {
         rides_routes::routes(state.clone(), common.clone(), config);
     })?;
     running.attend(async move { rides.prepare().await });
     Ok(running)
 }
 
-fn session(settings: &Settings, access: &Access) -> anyhow::Result<Arc<Session>> {
-    let (client, tokens) = (http_client::client()?, access.tokens());
+fn session(settings: &Settings, serving: &Serving) -> anyhow::Result<Arc<Session>> {
+    let (client, tokens) = (http_client::client(serving.ca_file())?, serving.tokens());
     let database = HttpDatabase::new(client, &settings.apps.database_url, tokens);
     Ok(Arc::new(Session::new(Arc::new(database), Ambient::real())))
 }
 
-fn common(session: Arc<Session>, settings: &Settings) -> Common {
-    Common::new(session, settings.limits.in_flight, settings.limits.body_bytes)
+fn common(session: Arc<Session>, settings: &Settings, serving: &Serving) -> Common {
+    Common::new(session, settings.limits.in_flight, serving.body_limits())
 }

@@ -64,6 +64,7 @@ impl Embedded {
             progress,
             coordination: Arc::new(coordination.session()),
             containers: containers.clone(),
+            log: log.clone(),
             ambient,
         };
         Ok(Self { log, containers, orchestrator })

@@ -6,12 +6,10 @@ use anyhow::Context;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::access::Access;
-use super::listen::threads;
+use super::serving::Serving;
 use crate::http::access::Policy;
 use crate::http::{orchestrator as routes, server};
 use crate::roles::orchestrator::{Handle, Orchestrator, PartEnded, Parts, Settings as Own};
-use crate::settings::Settings;
 use crate::telemetry;
 
 /// An orchestrator that serves.
@@ -30,27 +28,25 @@ impl Front {
         listener: TcpListener,
         parts: Parts,
         own: &Own,
-        settings: &Settings,
-        access: &Access,
+        serving: &Serving,
     ) -> anyhow::Result<Self> {
         let address = listener.local_addr()?;
         let metrics = telemetry::init_metrics()?;
         let orchestrator = Orchestrator::new(parts, own);
         let handle = orchestrator.handle();
-        let body_limit = settings.limits.body_bytes;
+        let body_limits = serving.body_limits();
         let closing = CancellationToken::new();
         let state = routes::State {
             handle: handle.clone(),
             metrics: Some(metrics),
-            body_limit,
+            body_limits,
             closing: closing.clone(),
         };
-        let threads = threads(settings.http.threads);
-        let guard = access.guard(Policy::Database);
-        let mut server = server::start(listener, threads, guard, move |config| {
+        let options = serving.options(Policy::Database);
+        let mut server = server::start(listener, options, move |config| {
             routes::routes(state.clone(), config);
         })?;
-        server.attend(access.clone().follow());
+        server.attend(serving.clone().follow());
         let stop = CancellationToken::new();
         let controlling = tokio::spawn(orchestrator.run(stop.clone()));
         Ok(Self { handle, address, closing, stop, controlling, server })

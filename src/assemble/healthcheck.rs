@@ -27,7 +27,7 @@ pub async fn run(settings: Settings, options: Options) -> anyhow::Result<()> {
     let address = reachable(&settings.http.listen, settings.http.port)
         .with_context(|| format!("setting `http.listen`: {}", settings.http.listen))?;
     let path = if options.ready { "readyz" } else { "healthz" };
-    let url = format!("http://{address}/{path}");
+    let url = format!("{}://{address}/{path}", settings.http.scheme());
     let (status, body) = http_client::probe(&url, options.limit)
         .await
         .with_context(|| format!("{url} gives no answer"))?;

@@ -10,18 +10,14 @@ pub(super) fn bind(address: &str, port: u16, flag: &str) -> anyhow::Result<TcpLi
         .with_context(|| format!("cannot listen on {address}:{port}; choose another with {flag}"))
 }
 
-/// The address that this machine reaches a listener at.
-pub(super) fn url(listener: &TcpListener) -> anyhow::Result<String> {
-    Ok(format!("http://{}", specified(listener.local_addr()?)))
-}
-
 /// The address that this machine reaches another process at that listens on this one.
 pub(super) fn reachable(address: &str, port: u16) -> anyhow::Result<SocketAddr> {
     let resolved = (address, port).to_socket_addrs()?.next().context("no such address")?;
     Ok(specified(resolved))
 }
 
-fn specified(address: SocketAddr) -> SocketAddr {
+/// The address that this machine reaches a listener at.
+pub(super) fn specified(address: SocketAddr) -> SocketAddr {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),

@@ -9,5 +9,6 @@ mod listen;
 pub mod orchestrator;
 mod runtime;
 mod servers;
+mod serving;
 pub mod up;
 pub mod worker;

@@ -9,12 +9,12 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::access::Access;
 use super::embedded::orchestrator_settings;
 use super::front::Front;
 use super::listen::bind;
 use super::runtime::Runtime;
 use super::servers;
+use super::serving::Serving;
 use super::up::write_whole;
 use crate::ports::coordination::Coordination;
 use crate::roles::ambient::Ambient;
@@ -45,6 +45,8 @@ pub async fn run(
 ) -> anyhow::Result<()> {
     let ambient = Ambient::real();
     let listener = bind(&settings.http.listen, settings.http.port, "--port")?;
+    let serving = Serving::new(&settings)?;
+    let url = serving.url(&listener)?;
     let runtime = Runtime::open(&settings, &ambient).await?;
     let coordination = Arc::new(servers::zookeeper(&settings)?);
     let rabbitmq = servers::rabbitmq(&settings)?;
@@ -56,13 +58,13 @@ pub async fn run(
         progress: Arc::new(rabbitmq.progress_feed()),
         coordination: coordination.clone(),
         containers: runtime.port(),
+        log: Arc::new(rabbitmq.log()),
         ambient,
     };
-    let access = Access::new(&settings.auth)?;
-    let mut front = Front::start(listener, parts, &own, &settings, &access)?;
+    let mut front = Front::start(listener, parts, &own, &serving)?;
     info!(id = %own.id, address = %front.address, "serving; waiting for a master and a slave");
     if let Some(path) = &options.addresses_file {
-        let addresses = Addresses { orchestrator: format!("http://{}", front.address) };
+        let addresses = Addresses { orchestrator: url };
         write_whole(path, &serde_json::to_vec(&addresses)?)
             .with_context(|| format!("writing {}", path.display()))?;
     }

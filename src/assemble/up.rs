@@ -11,11 +11,11 @@ use serde::Serialize;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
-use super::access::Access;
 use super::apps;
 use super::embedded::{Embedded, orchestrator_settings};
 use super::front::Front;
-use super::listen::{bind, url};
+use super::listen::bind;
+use super::serving::Serving;
 use crate::settings::Settings;
 
 /// How long the workers may take to finish what they hold.
@@ -58,11 +58,11 @@ impl Listeners {
         })
     }
 
-    fn addresses(&self) -> anyhow::Result<Addresses> {
+    fn addresses(&self, serving: &Serving) -> anyhow::Result<Addresses> {
         Ok(Addresses {
-            orchestrator: url(&self.orchestrator)?,
-            users: url(&self.users)?,
-            rides: url(&self.rides)?,
+            orchestrator: serving.url(&self.orchestrator)?,
+            users: serving.url(&self.users)?,
+            rides: serving.url(&self.rides)?,
         })
     }
 }
@@ -77,7 +77,8 @@ pub async fn run(
     shutdown: CancellationToken,
 ) -> anyhow::Result<()> {
     let listeners = Listeners::bind(&settings, &options)?;
-    let addresses = listeners.addresses()?;
+    let serving = Serving::new(&settings)?;
+    let addresses = listeners.addresses(&serving)?;
     settings.apps.database_url.clone_from(&addresses.orchestrator);
     settings.apps.users_url.clone_from(&addresses.users);
     let areas = apps::areas(&settings.apps.areas_file)?;
@@ -85,11 +86,10 @@ pub async fn run(
     let embedded = Embedded::open(&options.data_dir, &settings).await?;
     let id = format!("orchestrator-{}", std::process::id());
     let own = orchestrator_settings(&settings, id);
-    let access = Access::new(&settings.auth)?;
     let parts = embedded.orchestrator.clone();
-    let mut front = Front::start(listeners.orchestrator, parts, &own, &settings, &access)?;
-    let users = apps::users(listeners.users, &settings, &access)?;
-    let rides = apps::rides(listeners.rides, &settings, &access, areas)?;
+    let mut front = Front::start(listeners.orchestrator, parts, &own, &serving)?;
+    let users = apps::users(listeners.users, &settings, &serving)?;
+    let rides = apps::rides(listeners.rides, &settings, &serving, areas)?;
 
     let ready = front.handle.clone();
     let announced = async {

@@ -9,10 +9,11 @@ use tracing::info;
 
 use super::listen::bind;
 use super::servers;
+use super::serving::Serving;
 use crate::adapters::mongo::MongoStore;
 use crate::domain::ids::{NodeId, Pid};
-use crate::http::access::{Guard, Policy};
-use crate::http::server::{self, Running};
+use crate::http::access::Policy;
+use crate::http::server::{self, Options, Running};
 use crate::http::worker as worker_routes;
 use crate::roles::ambient::Ambient;
 use crate::roles::worker;
@@ -68,10 +69,10 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
 fn face(settings: &Settings) -> anyhow::Result<Running> {
     let listener = bind(&settings.http.listen, settings.http.port, "RIDESHARE_HTTP__PORT")?;
     let metrics = telemetry::init_metrics()?;
-    let guard = Guard::new(Policy::Worker, None);
-    Ok(server::start(listener, 1, guard, move |config| {
+    let options = Options { threads: 1, ..Serving::new(settings)?.options(Policy::Worker) };
+    server::start(listener, options, move |config| {
         worker_routes::routes(metrics.clone(), config);
-    })?)
+    })
 }
 
 fn node(settings: &Settings, ambient: &Ambient) -> NodeId {

@@ -12,6 +12,7 @@ mod report;
 mod tally;
 mod target;
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -87,6 +88,8 @@ pub struct Options {
     pub json: bool,
     /// What is shown to the system.
     pub tokens: Tokens,
+    /// Whom to trust over TLS; the well-known authorities where it is empty.
+    pub ca_file: PathBuf,
 }
 
 /// Runs the load to its end, or until it is told to stop, and prints what came of it.

@@ -1,5 +1,6 @@
 //! The system under load: the requests, and what is prepared and cleaned up for them.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -30,6 +31,7 @@ pub(super) struct Target {
     text: String,
     timeout: Duration,
     tokens: Tokens,
+    ca_file: PathBuf,
 }
 
 /// What became of one request.
@@ -43,7 +45,8 @@ pub(super) enum Outcome {
 impl Target {
     pub(super) fn new(options: &Options) -> anyhow::Result<Self> {
         Ok(Self {
-            client: http_client::client()?,
+            client: http_client::client(&options.ca_file)?,
+            ca_file: options.ca_file.clone(),
             url: options.url.trim_end_matches('/').to_owned(),
             documents: if options.work.reads() > 0 { options.documents } else { 0 },
             text: "x".repeat(options.document_bytes),
@@ -54,7 +57,7 @@ impl Target {
 
     /// The same with connections of its own.
     pub(super) fn apart(&self) -> anyhow::Result<Self> {
-        Ok(Self { client: http_client::client()?, ..self.clone() })
+        Ok(Self { client: http_client::client(&self.ca_file)?, ..self.clone() })
     }
 
     pub(super) const fn documents(&self) -> u64 {

@@ -63,6 +63,7 @@ pub(super) fn run(args: BenchArgs, config: Option<PathBuf>) -> Result<(), Failur
         timeout: Duration::from_millis(args.timeout_ms),
         json: args.json,
         tokens: settings.auth.tokens()?,
+        ca_file: settings.http.ca_file,
     };
     let runtime = Runtime::new().map_err(anyhow::Error::new)?;
     runtime.block_on(async {

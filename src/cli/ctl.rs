@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use tokio::runtime::Builder;
 
 use super::Failure;
-use crate::ctl::{self, Victim, Wish};
+use crate::ctl::{self, Until, Victim, Wish};
+use crate::domain::ids::Offset;
 use crate::settings::{Profile, Settings};
 
 #[derive(Debug, Args)]
@@ -25,6 +26,8 @@ pub(super) struct CtlArgs {
 enum CtlWish {
     /// How the system is, and which workers there are.
     Status,
+    /// The same, live, until Ctrl-C.
+    Watch,
     /// Which workers there are.
     Workers,
     /// What happened to them: elections, replacements, scaling.
@@ -44,10 +47,31 @@ enum CtlWish {
         #[arg(value_name = "N|auto", value_parser = slaves)]
         slaves: Slaves,
     },
+    /// Let a new worker take the place of each that there is, the master last, without a request
+    /// that fails; waits until that is done.
+    Restart,
     /// Stop healing and scaling: nobody is replaced, elected, started or removed.
     Pause,
     /// Go on with healing and scaling.
     Resume,
+    /// Back up all documents while the system works, or add what was written since to a backup.
+    Backup {
+        /// A directory, or s3://BUCKET/PREFIX with the usual AWS_ variables.
+        #[arg(value_name = "PLACE")]
+        to: String,
+    },
+    /// Bring a backup into an empty system.
+    Restore {
+        /// A directory, or s3://BUCKET/PREFIX with the usual AWS_ variables.
+        #[arg(value_name = "PLACE")]
+        from: String,
+        /// As of this offset of the log.
+        #[arg(long, value_name = "OFFSET", conflicts_with = "to_time")]
+        to_offset: Option<u64>,
+        /// As of this time, such as 2026-11-27T06:00:00Z.
+        #[arg(long, value_name = "TIME", value_parser = Until::parse_time)]
+        to_time: Option<Until>,
+    },
 }
 
 #[derive(Clone, Copy, Debug, Subcommand)]
@@ -80,17 +104,25 @@ pub(super) fn run(args: CtlArgs, config: Option<PathBuf>) -> Result<(), Failure>
     let settings = Settings::load(Profile::Process, config, std::env::vars(), &[])?;
     let wish = match args.wish {
         CtlWish::Status => Wish::Status,
+        CtlWish::Watch => Wish::Watch,
         CtlWish::Workers => Wish::Workers,
         CtlWish::Events => Wish::Events,
         CtlWish::Crash(CtlVictim::Master) => Wish::Crash(Victim::Master),
         CtlWish::Crash(CtlVictim::Slave { highest }) => Wish::Crash(Victim::Slave { highest }),
         CtlWish::Switchover { to } => Wish::Switchover(to),
         CtlWish::Scale { slaves: Slaves(slaves) } => Wish::Scale(slaves),
+        CtlWish::Restart => Wish::Restart,
         CtlWish::Pause => Wish::Pause,
         CtlWish::Resume => Wish::Resume,
+        CtlWish::Backup { to } => Wish::Backup(to),
+        CtlWish::Restore { from, to_offset, to_time } => {
+            let until = to_offset.map(|offset| Until::Offset(Offset(offset))).or(to_time);
+            Wish::Restore { from, until }
+        }
     };
     let tokens = settings.auth.tokens()?;
-    let options = ctl::Options { url: args.url, wish, tokens, json: args.json };
+    let ca_file = settings.http.ca_file;
+    let options = ctl::Options { url: args.url, wish, tokens, ca_file, json: args.json };
     let runtime = Builder::new_current_thread().enable_all().build().map_err(anyhow::Error::new)?;
     runtime.block_on(ctl::run(options))?;
     Ok(())

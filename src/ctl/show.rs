@@ -13,7 +13,7 @@ const NONE: &str = "-";
 /// The answer to a wish.
 pub(super) fn text(wish: &Wish, answer: &Value) -> String {
     match wish {
-        Wish::Status => status(answer),
+        Wish::Status | Wish::Watch => status(answer),
         Wish::Workers => workers(answer),
         Wish::Events => events(answer),
         Wish::Crash(_) => format!("killed {}", plain(&answer[0])),
@@ -26,12 +26,29 @@ pub(super) fn text(wish: &Wish, answer: &Value) -> String {
             plain(&answer["took_ms"])
         ),
         Wish::Scale(_) => wanted(answer),
+        Wish::Restart => format!("{} workers are new", plain(&answer["restarted"])),
         Wish::Pause => "paused: nobody is replaced, elected, started or removed".to_owned(),
         Wish::Resume => "resumed".to_owned(),
+        Wish::Backup(_) => format!(
+            "{} backup: {} documents and {} records of the log, {} bytes; restores to any offset \
+             from {} to {}",
+            plain(&answer["backup"]),
+            plain(&answer["documents"]),
+            plain(&answer["records"]),
+            plain(&answer["bytes"]),
+            plain(&answer["whole_from"]),
+            plain(&answer["reaches"])
+        ),
+        Wish::Restore { .. } => format!(
+            "{} documents and {} records restored, as of {}",
+            plain(&answer["documents"]),
+            plain(&answer["records"]),
+            plain(&answer["as_of"])
+        ),
     }
 }
 
-fn status(answer: &Value) -> String {
+pub(super) fn status(answer: &Value) -> String {
     let reasons = answer["reasons"].as_array().into_iter().flatten().map(plain);
     let reasons = reasons.collect::<Vec<_>>().join("; ");
     let ready =
@@ -75,7 +92,7 @@ fn workers(answer: &Value) -> String {
     table.to_string()
 }
 
-fn events(answer: &Value) -> String {
+pub(super) fn events(answer: &Value) -> String {
     let mut table = table(&["ID", "WHEN", "WHAT", "NODE", "WHY", "TOOK", "EPOCH", "SLAVES"]);
     for event in answer.as_array().into_iter().flatten() {
         let cell = |name: &str| plain(&event[name]);

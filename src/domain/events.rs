@@ -37,6 +37,10 @@ pub enum Kind {
     Paused,
     /// The controller was told to go on.
     Resumed,
+    /// All workers are to be renewed.
+    Renewing,
+    /// They are.
+    Renewed,
 }
 
 impl Kind {
@@ -55,6 +59,8 @@ impl Kind {
             Self::Scaled => "scaled",
             Self::Paused => "paused",
             Self::Resumed => "resumed",
+            Self::Renewing => "renewing",
+            Self::Renewed => "renewed",
         }
     }
 }

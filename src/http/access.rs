@@ -34,11 +34,13 @@ pub enum Policy {
 const OPEN: [&str; 6] =
     ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{_:.*}"];
 /// What changes the system itself, or tells who did.
-const ADMIN: [&str; 8] = [
+const ADMIN: [&str; 10] = [
     "/api/v1/db/clear",
     "/api/v1/crash/master",
     "/api/v1/crash/slave",
     "/api/v1/events",
+    "/api/v1/log",
+    "/api/v1/restart",
     "/api/v1/scale",
     "/api/v1/pause",
     "/api/v1/resume",

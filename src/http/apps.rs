@@ -12,7 +12,7 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
 
 use super::error::Problem;
-use super::extract;
+use super::extract::{self, BodyLimits};
 use super::openapi::apps::Nothing;
 use super::openapi::database::TimeoutHeader;
 use super::openapi::problems;
@@ -46,15 +46,15 @@ pub struct Common {
     session: Arc<Session>,
     counter: Data<Counter>,
     in_flight: Arc<Semaphore>,
-    body_limit: usize,
+    body_limits: BodyLimits,
 }
 
 impl Common {
-    /// One service: its session, the requests under way at a time, and the largest body in bytes.
+    /// One service: its session, the requests under way at a time, and what a body may be.
     #[must_use]
-    pub fn new(session: Arc<Session>, in_flight: usize, body_limit: usize) -> Self {
+    pub fn new(session: Arc<Session>, in_flight: usize, body_limits: BodyLimits) -> Self {
         let counter = Data::new(Counter::default());
-        Self { session, counter, in_flight: Arc::new(Semaphore::new(in_flight)), body_limit }
+        Self { session, counter, in_flight: Arc::new(Semaphore::new(in_flight)), body_limits }
     }
 
     /// A place among the requests under way.
@@ -64,7 +64,7 @@ impl Common {
 
     /// Reads a body as JSON.
     pub(super) async fn body(&self, payload: Payload) -> Result<Value, Problem> {
-        extract::parse(&extract::body(payload, self.body_limit).await?)
+        extract::parse(&extract::body(payload, self.body_limits).await?)
     }
 }
 

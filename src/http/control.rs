@@ -25,6 +25,10 @@ pub(super) fn routes(config: &mut ServiceConfig) {
             "/api/v1/scale",
             [on("GET", web::get().to(scale)), on("PUT", web::put().to(set_scale))],
         ))
+        .service(methods(
+            "/api/v1/restart",
+            [on("GET", web::get().to(restarting)), on("POST", web::post().to(restart))],
+        ))
         .service(methods("/api/v1/pause", [on("POST", web::post().to(pause))]))
         .service(methods("/api/v1/resume", [on("POST", web::post().to(resume))]))
         .service(methods("/api/v1/switchover", [on("POST", web::post().to(switch_over))]));
@@ -150,9 +154,38 @@ pub(super) async fn switch_over(payload: Payload, state: Data<State>) -> Answer 
     Ok(HttpResponse::Ok().json(state.handle.switch_over(to.as_ref()).await?))
 }
 
+/// Lets a new worker take the place of each that there is, the master last, without a request that
+/// fails: to have them run another version, say.
+#[utoipa::path(
+    post, path = "/api/v1/restart", tag = "control",
+    responses(
+        (status = 202, description = "Begun. Ask again how far it is.", body = described::Restart),
+        (
+            status = 409, description = "It is under way already.",
+            body = problems::Problem, content_type = "application/problem+json",
+        ),
+        problems::Common, problems::Closed,
+    ),
+)]
+pub(super) async fn restart(state: Data<State>) -> Answer {
+    let remaining = state.handle.renew().await?;
+    Ok(HttpResponse::Accepted().json(json!({ "remaining": remaining })))
+}
+
+/// Which workers are still to be replaced; none when nothing of it is under way.
+#[utoipa::path(
+    get, path = "/api/v1/restart", tag = "control",
+    responses(
+        (status = 200, description = "The workers.", body = described::Restart), problems::Closed,
+    ),
+)]
+pub(super) async fn restarting(state: Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(json!({ "remaining": state.handle.renewing() }))
+}
+
 /// A small body; nothing where there is none, or `null`.
 async fn body<T: DeserializeOwned>(payload: Payload, state: &State) -> Result<Option<T>, Problem> {
-    let bytes = extract::body(payload, state.body_limit).await?;
+    let bytes = extract::body(payload, state.body_limits).await?;
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -20,16 +20,31 @@ const MAX_TIMEOUT_MS: u64 = 60_000;
 /// The longest idempotency key, in characters.
 const MAX_KEY: usize = 128;
 
-/// Reads a whole body of at most `limit` bytes.
-pub(super) async fn body(payload: Payload, limit: usize) -> Result<Bytes, Problem> {
+/// What a body may be.
+#[derive(Clone, Copy, Debug)]
+pub struct BodyLimits {
+    /// Its length.
+    pub bytes: usize,
+    /// How long it may take to arrive.
+    pub time: Duration,
+}
+
+/// Reads a whole body.
+pub(super) async fn body(payload: Payload, limits: BodyLimits) -> Result<Bytes, Problem> {
     let too_large = || {
-        let detail = format!("the body is larger than {limit} bytes");
+        let detail = format!("the body is larger than {} bytes", limits.bytes);
         Problem::new(StatusCode::PAYLOAD_TOO_LARGE, detail)
     };
-    match payload.to_bytes_limited(limit).await {
-        Ok(Ok(bytes)) => Ok(bytes),
-        Ok(Err(error)) => Err(Problem::bad_request(format!("the body could not be read: {error}"))),
-        Err(_) => Err(too_large()),
+    match tokio::time::timeout(limits.time, payload.to_bytes_limited(limits.bytes)).await {
+        Err(_) => {
+            let detail = format!("the body was not there within {} s", limits.time.as_secs());
+            Err(Problem::new(StatusCode::REQUEST_TIMEOUT, detail))
+        }
+        Ok(Ok(Ok(bytes))) => Ok(bytes),
+        Ok(Ok(Err(error))) => {
+            Err(Problem::bad_request(format!("the body could not be read: {error}")))
+        }
+        Ok(Err(_)) => Err(too_large()),
     }
 }
 

@@ -4,6 +4,7 @@
 
 pub mod access;
 pub mod apps;
+mod backup;
 mod control;
 pub mod error;
 mod events;
@@ -11,8 +12,12 @@ mod extract;
 mod observe;
 mod openapi;
 pub mod orchestrator;
+pub mod pace;
 mod render;
 pub mod rides;
 pub mod server;
+pub mod tls;
 pub mod users;
 pub mod worker;
+
+pub use extract::BodyLimits;

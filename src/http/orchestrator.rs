@@ -8,10 +8,11 @@ use serde::Deserialize;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+use super::backup;
 use super::control;
 use super::error::Problem;
 use super::events;
-use super::extract;
+use super::extract::{self, BodyLimits};
 use super::openapi::apps::Nothing;
 use super::openapi::database::{self as described, TimeoutHeader, WriteHeaders};
 use super::openapi::{self, problems};
@@ -36,8 +37,8 @@ pub struct State {
     pub handle: Handle,
     /// Its metrics, where a recorder is installed.
     pub metrics: Option<PrometheusHandle>,
-    /// The largest body, in bytes.
-    pub body_limit: usize,
+    /// What a body may be.
+    pub body_limits: BodyLimits,
     /// Cancelled when the server is about to stop: answers without an end have one then.
     pub closing: CancellationToken,
 }
@@ -47,6 +48,7 @@ type Answer = Result<HttpResponse, Problem>;
 /// Adds the routes.
 pub fn routes(state: State, config: &mut ServiceConfig) {
     openapi::routes::<openapi::Database>(config);
+    backup::routes(config);
     control::routes(config);
     config
         .app_data(Data::new(state))
@@ -78,7 +80,7 @@ pub fn routes(state: State, config: &mut ServiceConfig) {
     ),
 )]
 pub(super) async fn write(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
-    let bytes = extract::body(payload, state.body_limit).await?;
+    let bytes = extract::body(payload, state.body_limits).await?;
     let body = extract::parse(&bytes)?;
     if original::is_original_write(&body) {
         return Ok(write_original(body, options(&request), &state).await);
@@ -136,7 +138,7 @@ fn fresh_id() -> DocumentId {
 )]
 pub(super) async fn read(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
     state.handle.gateway.count_read();
-    let bytes = extract::body(payload, state.body_limit).await?;
+    let bytes = extract::body(payload, state.body_limits).await?;
     let body = extract::parse(&bytes)?;
     let timeout = extract::timeout(request.headers());
     if original::is_original_read(&body) {
@@ -188,7 +190,7 @@ async fn read_original(
     ),
 )]
 pub(super) async fn clear(request: HttpRequest, payload: Payload, state: Data<State>) -> Answer {
-    let bytes = extract::body(payload, state.body_limit).await?;
+    let bytes = extract::body(payload, state.body_limits).await?;
     let mut collections = APP_COLLECTIONS
         .iter()
         .map(|name| native::collection(name, "collections"))

@@ -15,6 +15,8 @@ use tokio::task::{JoinHandle, JoinSet};
 use super::access::{Guard, guard};
 use super::error::Problem;
 use super::observe::observe;
+use super::pace::{Pace, pace};
+use super::tls::Certificate;
 
 /// How long requests under way may take to finish when the server stops.
 const STOP_LIMIT_SECS: u64 = 10;
@@ -22,8 +24,23 @@ const STOP_LIMIT_SECS: u64 = 10;
 const HEAD_LIMIT: Duration = Duration::from_secs(10);
 /// An idle connection is kept this long.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Connections served at a time, per thread.
-const CONNECTIONS: usize = 10_000;
+/// How long a client may take to agree on the terms of TLS.
+const HANDSHAKE_LIMIT: Duration = Duration::from_secs(5);
+
+/// How a server serves, and whom.
+#[derive(Clone)]
+pub struct Options {
+    /// Threads that serve.
+    pub threads: usize,
+    /// Connections at a time, of all threads; more have to wait.
+    pub connections: usize,
+    /// Who may do what.
+    pub guard: Guard,
+    /// How much of it.
+    pub pace: Pace,
+    /// For TLS; without one, there is none.
+    pub certificate: Option<Certificate>,
+}
 
 /// One method of a path.
 pub(super) struct Method {
@@ -103,41 +120,48 @@ impl Running {
 /// Starts a server on a listener that is bound already, with a guard before its routes.
 ///
 /// # Errors
-/// When the listener cannot be used.
+/// When the listener or the certificate cannot be used.
 pub fn start(
     listener: TcpListener,
-    threads: usize,
-    guard: Guard,
+    options: Options,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
-) -> std::io::Result<Running> {
-    let server = build(listener, threads, guard, routes)?;
+) -> anyhow::Result<Running> {
+    let pace = options.pace.clone();
+    let server = build(listener, options, routes)?;
     let handle = server.handle();
-    Ok(Running { handle, serving: tokio::spawn(server), attendants: JoinSet::new() })
+    let mut running = Running { handle, serving: tokio::spawn(server), attendants: JoinSet::new() };
+    running.attend(pace.forget());
+    Ok(running)
 }
 
 fn build(
     listener: TcpListener,
-    threads: usize,
-    guarded: Guard,
+    options: Options,
     routes: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
-) -> std::io::Result<Server> {
-    let guarded = Data::new(guarded);
+) -> anyhow::Result<Server> {
+    let Options { threads, connections, guard: guarded, pace: paced, certificate } = options;
+    let (guarded, paced) = (Data::new(guarded), Data::new(paced));
     let server = HttpServer::new(move || {
         App::new()
             .app_data(guarded.clone())
+            .app_data(paced.clone())
             .wrap(from_fn(guard))
+            .wrap(from_fn(pace))
             .wrap(from_fn(observe))
             .wrap(security_headers())
             .configure(|config| routes(config))
             .default_service(web::to(not_found))
     })
     .workers(threads)
-    .max_connections(CONNECTIONS)
+    .max_connections(connections.div_ceil(threads.max(1)))
     .client_request_timeout(HEAD_LIMIT)
+    .tls_handshake_timeout(HANDSHAKE_LIMIT)
     .keep_alive(KEEP_ALIVE)
     .shutdown_timeout(STOP_LIMIT_SECS)
-    .disable_signals()
-    .listen(listener)?
-    .run();
-    Ok(server)
+    .disable_signals();
+    let server = match certificate {
+        Some(certificate) => server.listen_rustls_0_23(listener, certificate.server_config()?)?,
+        None => server.listen(listener)?,
+    };
+    Ok(server.run())
 }

@@ -1,6 +1,6 @@
 //! Who is there, who leads, who controls: the small shared facts that outlive any process.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -32,9 +32,9 @@ pub struct LeaderRecord {
     pub log_id: LogId,
 }
 
-/// How many slaves there are to be, and whether anybody sees to it. Persistent, so that it outlives
+/// How many slaves there are to be, who is to be renewed, and whether anybody sees to it. Persistent, so that it outlives
 /// the controller.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScaleRecord {
     /// The wanted number of slaves.
     pub slaves: u32,
@@ -43,6 +43,9 @@ pub struct ScaleRecord {
     /// The controller keeps its hands off everything.
     #[serde(default)]
     pub paused: bool,
+    /// New workers are to take the place of these, one after another.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub renew: BTreeSet<NodeId>,
 }
 
 /// What an orchestrator tells of itself.

@@ -6,6 +6,7 @@ use crate::domain::document::{CollectionName, Document, DocumentId, Value};
 use crate::domain::filter::Filter;
 use crate::domain::ids::{DatabaseAddress, Offset};
 use crate::domain::log::{Change, History};
+use crate::domain::message::Collection;
 use crate::domain::query::Query;
 
 /// Why the store did not do as asked.
@@ -82,6 +83,10 @@ pub trait Store: Send + Sync {
 
     /// Every collection that holds documents, ascending.
     async fn collections(&self) -> Result<Vec<CollectionName>, StoreError>;
+
+    /// Every collection that holds documents or has an index, ascending. An index that this
+    /// database cannot have is left out.
+    async fn catalog(&self) -> Result<Vec<Collection>, StoreError>;
 
     /// Whether the database answers and still holds what was applied. Cheap.
     async fn check(&self) -> Result<(), StoreError>;

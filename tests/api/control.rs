@@ -144,3 +144,51 @@ async fn nothing_is_healed_while_it_is_paused() {
         assert!(kinds.contains(&json!(kind)), "{kinds:?}");
     }
 }
+
+#[tokio::test]
+async fn all_workers_are_renewed_without_a_failed_request() {
+    let system = Arc::new(System::start(2).await);
+    system.settle(2).await;
+    let stop = CancellationToken::new();
+    let loading = tokio::spawn(load(Arc::clone(&system), stop.clone()));
+    let nodes = |workers: &[Value]| {
+        workers.iter().map(|it| it["node"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let before = nodes(&system.workers().await);
+    let began = Instant::now();
+    let begun = system.post("/api/v1/restart", &Value::Null).await;
+    assert_eq!(begun.status, 202, "{begun:?}");
+    let mut remaining: Vec<String> =
+        serde_json::from_value(begun.body["remaining"].clone()).unwrap();
+    remaining.sort();
+    assert_eq!(remaining, {
+        let mut all = before.clone();
+        all.sort();
+        all
+    });
+    assert_eq!(system.post("/api/v1/restart", &Value::Null).await.status, 409);
+    until("all are renewed", || async {
+        let answer = system.get("/api/v1/restart").await;
+        // Nobody leaves before somebody else serves in its place.
+        let slaves = pids(&system.workers().await, "slave").len();
+        assert!(slaves >= 2, "{slaves} slaves");
+        answer.body["remaining"] == json!([])
+    })
+    .await;
+    system.settle(2).await;
+    let took = began.elapsed();
+    let after = nodes(&system.workers().await);
+    assert!(before.iter().all(|node| !after.contains(node)), "{before:?} became {after:?}");
+    stop.cancel();
+    let (load, sent) = loading.await.unwrap();
+    assert!(load.failures.is_empty(), "{} failed: {:?}", load.failures.len(), load.failures[0]);
+    eprintln!("{sent} writes while three workers were renewed within {took:?}");
+    check_every_worker(&system, sent).await;
+    let kinds = async || {
+        let events = system.get("/api/v1/events").await.body;
+        let kinds =
+            events.as_array().unwrap().iter().map(|it| it["kind"].as_str().unwrap().to_owned());
+        kinds.filter(|kind| kind.starts_with("renew")).collect::<Vec<_>>()
+    };
+    until("told of", || async { kinds().await == ["renewing", "renewed"] }).await;
+}

@@ -1,5 +1,6 @@
 //! The applications' client of the database, against a real one and against broken ones.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use crate::support::System;
 
 fn client(url: &str) -> HttpDatabase {
     let tokens = watch::Sender::new(Arc::new(Tokens::default()));
-    HttpDatabase::new(http_client::client().unwrap(), url, tokens.subscribe())
+    HttpDatabase::new(http_client::client(Path::new("")).unwrap(), url, tokens.subscribe())
 }
 
 fn within(seconds: f64) -> Instant {

@@ -1,9 +1,13 @@
 //! Bad input: each limit of the contract, from the outside.
 
+use std::time::Duration;
+
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
 
-use crate::support::{System, answer};
+use crate::support::{System, answer, until};
 
 fn nested(levels: usize) -> String {
     format!("{}1{}", "{\"a\":".repeat(levels), "}".repeat(levels))
@@ -226,4 +230,45 @@ async fn health_readiness_and_metrics_answer() {
         line.starts_with("rideshare_http_requests_total") && line.contains("db/write")
     });
     assert!(line.is_some(), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_that_sends_too_much_is_told_when_to_go_on() {
+    let limit = [("RIDESHARE_LIMITS__REQUESTS_PER_SECOND", "5")];
+    let system = System::start_with(1, &limit).await;
+    let body = json!({ "collection": "c" });
+    let mut answers = Vec::new();
+    // More than its share even on a machine that is slow.
+    for _ in 0..20 {
+        answers.push(system.post("/api/v1/db/read", &body).await);
+    }
+    assert_eq!(answers[0].status, 200, "{:?}", answers[0]);
+    let refused = answers.into_iter().find(|answer| answer.status != 200);
+    let refused = refused.expect("nothing is refused");
+    assert_eq!(
+        (refused.status.as_u16(), refused.retry_after.as_deref()),
+        (429, Some("1")),
+        "{refused:?}"
+    );
+    assert!(refused.content_type.starts_with("application/problem+json"));
+    // Those who watch are not refused, and no other service is.
+    for url in [&system.url, &system.users.url] {
+        let health = system.client.get(format!("{url}/healthz")).send().await.unwrap();
+        assert_eq!(health.status(), 200);
+    }
+    until("served again", || async { system.post("/api/v1/db/read", &body).await.status == 200 })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn client_that_is_slow_does_not_hold_a_request_open() {
+    let system = System::start_with(1, &[("RIDESHARE_LIMITS__BODY_SECS", "1")]).await;
+    let address = system.url.trim_start_matches("http://").to_owned();
+    let mut connection = TcpStream::connect(address).await.unwrap();
+    let head = "POST /api/v1/db/read HTTP/1.1\r\nHost: h\r\nContent-Length: 1000\r\n\r\n{";
+    connection.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    let answered = connection.read_exact(&mut answer);
+    tokio::time::timeout(Duration::from_secs(10), answered).await.expect("an answer").unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 408");
 }

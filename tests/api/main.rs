@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod access;
+mod backup;
 mod bench;
 mod command_line;
 mod control;
@@ -24,4 +25,5 @@ mod services;
 #[path = "../support/suite/mod.rs"]
 mod suite;
 mod support;
+mod tls;
 mod writes;

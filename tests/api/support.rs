@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use reqwest::Client;
+use reqwest::redirect::Policy;
+use rideshare::adapters::http_client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -34,9 +36,15 @@ impl System {
     }
 
     pub(crate) async fn start_with(slaves: u32, environment: &[(&str, &str)]) -> Self {
+        let trusted = environment.iter().find(|(name, _)| *name == "RIDESHARE_HTTP__CA_FILE");
         let environment =
             environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
-        let client = Client::builder().timeout(Duration::from_secs(70)).build().unwrap();
+        let client = http_client::builder(Path::new(trusted.map_or("", |(_, file)| file)))
+            .unwrap()
+            .redirect(Policy::default())
+            .timeout(Duration::from_secs(70))
+            .build()
+            .unwrap();
         let mut system = Self {
             url: String::new(),
             users: App::new(&client, ""),
@@ -100,6 +108,10 @@ impl System {
 
     pub(crate) fn log(&self) -> String {
         std::fs::read_to_string(self.data.path().join("stderr.log")).unwrap_or_default()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.process.as_ref().unwrap().id()
     }
 
     pub(crate) fn data_dir(&self) -> std::path::PathBuf {

@@ -103,7 +103,7 @@ fn orchestrator(name: &str) -> OrchestratorId {
 }
 
 fn scale(slaves: u32) -> ScaleRecord {
-    ScaleRecord { slaves, manual: false, paused: false }
+    ScaleRecord { slaves, manual: false, ..ScaleRecord::default() }
 }
 
 /// Waits until the session's view is as wanted, and returns it.

@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::net::TcpListener;
 use std::ops::Deref;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use mongodb::Database;
+use rideshare::adapters::http_client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -291,7 +293,7 @@ pub(crate) fn pid(worker: &Value) -> u64 {
 
 /// Waits until a service at this address is ready.
 pub(crate) async fn ready(url: &str, since: Instant) -> Duration {
-    let client = reqwest::Client::new();
+    let client = http_client::client(Path::new("")).unwrap();
     let answers = async || {
         let answer = client.get(format!("{url}/readyz")).send().await.ok()?;
         answer.status().is_success().then(|| since.elapsed())

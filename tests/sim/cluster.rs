@@ -8,12 +8,12 @@ use rideshare::domain::ids::OrchestratorId;
 use rideshare::domain::message::Role;
 use rideshare::domain::scaling::ScalingRules;
 use rideshare::ports::coordination::Coordination;
-use rideshare::roles::orchestrator::gateway::Gateway;
-use rideshare::roles::orchestrator::{self, Orchestrator};
+use rideshare::roles::orchestrator::{self, Handle, Orchestrator};
 use tokio_util::sync::CancellationToken;
 
 use crate::adapters::broker::Broker;
 use crate::adapters::coordination::SimCoordination;
+use crate::adapters::log::SimLog;
 use crate::adapters::progress::SimProgress;
 use crate::adapters::sender::SimSender;
 use crate::containers::{Machine, SimContainers};
@@ -38,7 +38,7 @@ pub(crate) struct Cluster {
 pub(crate) struct Front {
     pub(crate) host: Arc<Host>,
     pub(crate) session: SessionId,
-    pub(crate) gateway: Gateway,
+    pub(crate) handle: Handle,
 }
 
 impl Cluster {
@@ -78,6 +78,7 @@ impl Cluster {
             progress: Arc::new(progress),
             coordination: Arc::new(coordination),
             containers: Arc::new(SimContainers::new(&host, &self.machine)),
+            log: Arc::new(SimLog { host: Arc::clone(&host), broker: Arc::clone(&self.broker) }),
             ambient: host.ambient(),
         };
         let slaves = self.world.plan.slaves;
@@ -96,10 +97,10 @@ impl Cluster {
             scaling,
         };
         let orchestrator = Orchestrator::new(parts, &settings);
-        let gateway = orchestrator.handle().gateway;
+        let handle = orchestrator.handle();
         let running = tokio::spawn(orchestrator.run(CancellationToken::new()));
         host.runs(running.abort_handle());
-        Front { host, session, gateway }
+        Front { host, session, handle }
     }
 
     /// Puts a new process in the place of a dead orchestrator.

@@ -43,6 +43,7 @@ struct Totals {
     answers: u64,
     reads: u64,
     states: u64,
+    forgotten: u64,
     simulated: Duration,
     slowest: Duration,
     faults: BTreeMap<&'static str, u64>,
@@ -58,6 +59,7 @@ impl Totals {
         self.answers += report.figures.answers;
         self.reads += report.figures.reads;
         self.states += report.figures.states;
+        self.forgotten += report.figures.forgotten;
         self.simulated += report.simulated;
         self.slowest = self.slowest.max(report.converged_in);
         for (fault, times) in &report.faults {
@@ -74,6 +76,7 @@ impl Totals {
         self.answers += other.answers;
         self.reads += other.reads;
         self.states += other.states;
+        self.forgotten += other.forgotten;
         self.simulated += other.simulated;
         self.slowest = self.slowest.max(other.slowest);
         for (fault, times) in other.faults {
@@ -84,8 +87,8 @@ impl Totals {
     fn print(&self, took: Duration) {
         println!(
             "{} seeds in {:.1} s, {:.1} hours simulated; {} operations, {} answers to writes, {} \
-             reads judged, {} records ({} fenced, {} epochs), {} states compared; slowest \
-             convergence {:.1} s",
+             reads judged, {} records ({} fenced, {} epochs), {} states compared; {} keys repeated \
+             when the log had forgotten them; slowest convergence {:.1} s",
             self.seeds,
             took.as_secs_f64(),
             self.simulated.as_secs_f64() / 3_600.0,
@@ -96,6 +99,7 @@ impl Totals {
             self.fenced,
             self.epochs,
             self.states,
+            self.forgotten,
             self.slowest.as_secs_f64(),
         );
         println!("{} faults:", self.faults.values().sum::<u64>());

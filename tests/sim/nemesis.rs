@@ -6,10 +6,11 @@ use std::time::Duration;
 use rideshare::domain::ids::NodeId;
 use rideshare::domain::message::Role;
 use rideshare::ports::coordination::{Coordination, LeaderRecord, ScaleRecord};
+use rideshare::ports::log::Log;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::cluster::Cluster;
+use crate::cluster::{Cluster, Front};
 use crate::containers::Sight;
 use crate::host::{Host, Trigger};
 use crate::world::{World, lock};
@@ -33,16 +34,19 @@ enum Disruption {
     ClockJump,
     Scale,
     UsurpLeadership,
+    SwitchOver,
+    Renew,
+    PauseHealing,
     RestartExited,
 }
 
 use Disruption::{
     BrokerAway, ClockJump, CrashAtStep, CrashMaster, CrashOrchestrator, CrashWorker,
-    CutOrchestrator, CutWorker, PauseMaster, PauseOrchestrator, PauseWorker, RestartExited, Scale,
-    SetBackDisk, SlowDisk, UsurpLeadership, WipeDisk,
+    CutOrchestrator, CutWorker, PauseHealing, PauseMaster, PauseOrchestrator, PauseWorker, Renew,
+    RestartExited, Scale, SetBackDisk, SlowDisk, SwitchOver, UsurpLeadership, WipeDisk,
 };
 
-const ALL: [Disruption; 17] = [
+const ALL: [Disruption; 20] = [
     CrashWorker,
     CrashMaster,
     CrashAtStep,
@@ -59,6 +63,9 @@ const ALL: [Disruption; 17] = [
     ClockJump,
     Scale,
     UsurpLeadership,
+    SwitchOver,
+    Renew,
+    PauseHealing,
     RestartExited,
 ];
 
@@ -111,10 +118,10 @@ impl Nemesis {
                 self.disrupt(*kind).await;
             }
         }
-        self.put_right();
+        self.put_right().await;
     }
 
-    fn put_right(mut self) {
+    async fn put_right(mut self) {
         self.world.calm_down();
         self.world.note("nemesis", "puts everything right", String::new);
         self.reliefs.abort_all();
@@ -138,6 +145,17 @@ impl Nemesis {
             if host.is_paused() {
                 host.pause(false);
             }
+        }
+        self.end_pause().await;
+    }
+
+    /// People who paused the healing see to it that it goes on.
+    async fn end_pause(&self) {
+        loop {
+            let scale = self.cluster.onlooker.view().borrow().scale.clone();
+            let Some(scale) = scale.filter(|scale| scale.value.paused) else { return };
+            let record = ScaleRecord { paused: false, ..scale.value };
+            let _ = self.cluster.onlooker.set_scale(&record, Some(scale.version)).await;
         }
     }
 
@@ -176,14 +194,14 @@ impl Nemesis {
             }
             BrokerAway => self.break_broker(),
             SlowDisk => self.slow_disk(),
-            SetBackDisk => match self.any_worker() {
-                Some(worker) => worker.disk.set_back().await,
-                None => false,
-            },
+            SetBackDisk => self.set_back_disk().await,
             WipeDisk => self.wipe_disk().await,
             ClockJump => self.jump(),
             Scale => self.scale().await,
             UsurpLeadership => self.usurp().await,
+            SwitchOver => self.switch_over(),
+            Renew => self.renew(),
+            PauseHealing => self.pause_healing(),
             RestartExited => self.restart_exited(),
         };
         if done {
@@ -281,6 +299,16 @@ impl Nemesis {
         true
     }
 
+    /// Further back than the log reaches only where it is not the master's: what is lost for good
+    /// nobody could bring back.
+    async fn set_back_disk(&self) -> bool {
+        let Some(worker) = self.any_worker() else { return false };
+        let Ok(bounds) = self.cluster.broker.log.bounds().await else { return false };
+        let leads = self.master().is_none_or(|master| master.node == worker.node);
+        (!leads || worker.disk.earlier_offset().await >= bounds.first)
+            && worker.disk.set_back().await
+    }
+
     /// Only while the log holds everything: else it may be the last that knows.
     async fn wipe_disk(&self) -> bool {
         if self.world.plan.retention.is_some() {
@@ -308,7 +336,7 @@ impl Nemesis {
     async fn scale(&self) -> bool {
         let current = self.cluster.onlooker.view().borrow().scale.clone();
         let slaves = self.world.dice.between(1, 4) as u32;
-        let record = ScaleRecord { slaves, manual: true, paused: false };
+        let record = ScaleRecord { slaves, manual: true, ..ScaleRecord::default() };
         let expected = current.map(|scale| scale.version);
         self.cluster.onlooker.set_scale(&record, expected).await.is_ok()
     }
@@ -324,6 +352,58 @@ impl Nemesis {
         let epoch = leader.value.epoch.next();
         let record = LeaderRecord { epoch, master, log_id: leader.value.log_id };
         self.cluster.onlooker.set_leader(&record, Some(leader.version)).await.is_ok()
+    }
+
+    fn any_front(&self) -> Option<Front> {
+        let mut fronts = self.cluster.fronts();
+        fronts.retain(|front| !front.host.is_dead());
+        self.world.dice.pick(&fronts).cloned()
+    }
+
+    /// Asks an orchestrator for another master: any slave, or one that it may not know.
+    fn switch_over(&mut self) -> bool {
+        let Some(front) = self.any_front() else { return false };
+        let named = self.world.dice.chance(500).then(|| self.any_worker()).flatten();
+        let world = Arc::clone(&self.world);
+        self.reliefs.spawn(async move {
+            let to = named.map(|worker| worker.node);
+            match front.handle.switch_over(to.as_ref()).await {
+                Ok(switchover) => {
+                    world.count("switchover done");
+                    world.note("nemesis", "switched over", || format!("{switchover:?}"));
+                    let (to, epoch) = (switchover.to.as_str(), switchover.to_epoch);
+                    let verdict = world.oracle().check_switchover(to, epoch);
+                    world.require(verdict);
+                }
+                Err(error) => world.note("nemesis", "no switchover", || error.to_string()),
+            }
+        });
+        true
+    }
+
+    /// Asks an orchestrator for new workers in the place of all that there are.
+    fn renew(&mut self) -> bool {
+        let Some(front) = self.any_front() else { return false };
+        let world = Arc::clone(&self.world);
+        self.reliefs.spawn(async move {
+            let begun = front.handle.renew().await;
+            world.note("nemesis", "renew", || begun.is_ok().to_string());
+        });
+        true
+    }
+
+    /// Asks an orchestrator to keep its hands off everything, for a while.
+    fn pause_healing(&mut self) -> bool {
+        let Some(front) = self.any_front() else { return false };
+        let (world, time) = (Arc::clone(&self.world), self.a_while());
+        self.reliefs.spawn(async move {
+            let paused = front.handle.set_paused(true).await;
+            world.note("nemesis", "pause", || paused.is_ok().to_string());
+            sleep(time).await;
+            let resumed = front.handle.set_paused(false).await;
+            world.note("nemesis", "resume", || resumed.is_ok().to_string());
+        });
+        true
     }
 
     fn restart_exited(&self) -> bool {
@@ -353,6 +433,9 @@ const fn name_of(kind: Disruption) -> &'static str {
         ClockJump => "clock jumped",
         Scale => "scaled",
         UsurpLeadership => "leader record overwritten",
+        SwitchOver => "switchover asked for",
+        Renew => "new workers asked for",
+        PauseHealing => "healing paused",
         RestartExited => "exited worker restarted",
     }
 }

@@ -64,7 +64,7 @@ impl Client {
 
     fn gateway(&self) -> Option<Gateway> {
         let fronts = self.cluster.fronts();
-        self.world.dice.pick(&fronts).map(|front| front.gateway.clone())
+        self.world.dice.pick(&fronts).map(|front| front.handle.gateway.clone())
     }
 
     fn collection(&self) -> &'static str {
@@ -178,8 +178,9 @@ impl Client {
         }
         self.learn(written.offset);
         let Some(key) = key else { return };
-        let recorded = self.world.oracle().outcome(&RequestId::new(format!("key:{key}"))).cloned();
-        if recorded != Some((written.offset, written.outcome.clone())) {
+        let id = RequestId::new(format!("key:{key}"));
+        let recorded = self.world.oracle().outcomes(&id).to_vec();
+        if !recorded.contains(&(written.offset, written.outcome.clone())) {
             let what = format!("I2: key {key} is answered {written:?}, recorded is {recorded:?}");
             self.world.require(Err(what));
         }

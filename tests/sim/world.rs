@@ -43,10 +43,10 @@ impl World {
         let plan = FaultPlan::draw(&dice);
         Arc::new(Self {
             dice,
-            plan,
             counts: Mutex::default(),
             triggers: Mutex::default(),
-            oracle: Mutex::default(),
+            oracle: Mutex::new(Oracle::new(plan.retention)),
+            plan,
             hosts: Mutex::default(),
             trace: Mutex::new(DefaultHasher::new()),
             tells,

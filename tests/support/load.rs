@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use reqwest::Client;
+use rideshare::adapters::http_client;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -52,7 +53,11 @@ impl Load {
         let mut clients = JoinSet::new();
         for number in 0..strength.connections {
             let client = LoadClient {
-                http: Client::builder().timeout(PATIENCE).build().unwrap(),
+                http: http_client::builder(Path::new(""))
+                    .unwrap()
+                    .timeout(PATIENCE)
+                    .build()
+                    .unwrap(),
                 url: url.to_owned(),
                 number,
                 round: number,

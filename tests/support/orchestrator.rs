@@ -2,8 +2,10 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
+use rideshare::adapters::http_client;
 use serde_json::{Value, json};
 
 /// How long a system may take to settle. Only a failing test waits as long.
@@ -19,7 +21,11 @@ pub(crate) struct Orchestrator {
 
 impl Orchestrator {
     pub(crate) fn new(url: String) -> Self {
-        let client = reqwest::Client::builder().timeout(Duration::from_secs(70)).build().unwrap();
+        let client = http_client::builder(Path::new(""))
+            .unwrap()
+            .timeout(Duration::from_secs(70))
+            .build()
+            .unwrap();
         Self { url, client }
     }
 

@@ -7,14 +7,16 @@ mod database;
 mod probe;
 mod users;
 
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use bytes::Bytes;
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::{Client, ClientBuilder, RequestBuilder, StatusCode};
 use tokio::time::{Instant, sleep};
 use tracing::debug;
 
+use crate::adapters::tls::trusting;
 use crate::domain::access::{Right, Tokens};
 use crate::domain::ids::Offset;
 
@@ -37,19 +39,29 @@ const MAX_TIMEOUT_MS: u128 = 60_000;
 const FIRST_PAUSE: Duration = Duration::from_millis(20);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// An HTTP client for services inside the system; cheap to clone.
+/// An HTTP client for services inside the system; cheap to clone. Over TLS it trusts the
+/// authorities in `ca_file`, or the well-known ones where that is empty.
 ///
 /// # Errors
-/// When the TLS or resolver set-up of this machine is unusable.
-pub fn client() -> anyhow::Result<Client> {
-    let client = Client::builder()
+/// When the file cannot be used, or the resolver set-up of this machine.
+pub fn client(ca_file: &Path) -> anyhow::Result<Client> {
+    Ok(builder(ca_file)?.build()?)
+}
+
+/// The same client before it is made, for those who want it a little different.
+///
+/// # Errors
+/// As [`client`].
+pub fn builder(ca_file: &Path) -> anyhow::Result<ClientBuilder> {
+    let ca_file = Some(ca_file).filter(|path| !path.as_os_str().is_empty());
+    let builder = Client::builder()
+        .tls_backend_preconfigured(trusting(ca_file, "http.ca_file")?)
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_LIMIT)
         .pool_idle_timeout(IDLE_LIMIT)
-        .tcp_nodelay(true)
-        .build()?;
-    Ok(client)
+        .tcp_nodelay(true);
+    Ok(builder)
 }
 
 /// Shows the first token that gives a right; none where there is none.
@@ -62,18 +74,29 @@ pub fn show_token(request: RequestBuilder, tokens: &Tokens, right: Right) -> Req
 
 /// An answer that is not "try again".
 #[derive(Debug)]
-struct Answer {
-    status: StatusCode,
+pub struct Answer {
+    /// Success, or the client's mistake.
+    pub status: StatusCode,
     offset: Option<Offset>,
-    body: Bytes,
+    /// Whole.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// What a problem says to people.
+    #[must_use]
+    pub fn detail(&self) -> String {
+        detail(&self.body)
+    }
 }
 
 /// All attempts failed.
 #[derive(Debug)]
-struct GivenUp {
+pub struct GivenUp {
     /// One of them may have been carried out.
-    maybe_done: bool,
-    cause: anyhow::Error,
+    pub maybe_done: bool,
+    /// Why the last one failed.
+    pub cause: anyhow::Error,
 }
 
 /// One attempt that failed.
@@ -83,7 +106,13 @@ struct Failed {
 }
 
 /// Sends until somebody answers or the time is over.
-async fn call(deadline: Instant, request: impl Fn() -> RequestBuilder) -> Result<Answer, GivenUp> {
+///
+/// # Errors
+/// When nobody did, or nobody was able to.
+pub async fn call(
+    deadline: Instant,
+    request: impl Fn() -> RequestBuilder,
+) -> Result<Answer, GivenUp> {
     let (mut maybe_done, mut pause) = (false, FIRST_PAUSE);
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -245,7 +245,7 @@ impl Coordination for MemorySession {
         record: &ScaleRecord,
         expected: Option<Version>,
     ) -> Result<(), CoordinationError> {
-        let record = *record;
+        let record = record.clone();
         let change = move |records: &Records| {
             let scale = Stored::replaced(records.scale.as_ref(), expected, record)?;
             Some(Records { scale: Some(scale), ..records.clone() })

@@ -15,7 +15,7 @@ const FLAT_BYTES: usize = 128;
 pub(super) fn of_request(request: &Request) -> usize {
     match request {
         Request::Write(write) => of_operation(&write.operation),
-        Request::Read(_) | Request::Ping => FLAT_BYTES,
+        Request::Read(_) | Request::Ping | Request::Catalog { .. } => FLAT_BYTES,
     }
 }
 

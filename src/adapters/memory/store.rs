@@ -15,6 +15,7 @@ use crate::domain::document::{CollectionName, Document, DocumentId, Value};
 use crate::domain::filter::Filter;
 use crate::domain::ids::DatabaseAddress;
 use crate::domain::log::{Change, History};
+use crate::domain::message;
 use crate::domain::query::{self, Query};
 use crate::ports::store::{Copied, Store, StoreError};
 
@@ -178,6 +179,19 @@ impl Store for MemoryStore {
         let contents = lock(&self.disk.contents);
         let filled = contents.collections.iter().filter(|(_, documents)| !documents.is_empty());
         Ok(filled.map(|(name, _)| name.clone()).collect())
+    }
+
+    async fn catalog(&self) -> Result<Vec<message::Collection>, StoreError> {
+        let filled = self.collections().await?;
+        let mut fields: BTreeMap<_, Vec<_>> =
+            filled.into_iter().map(|name| (name, Vec::new())).collect();
+        for (name, field) in &lock(&self.disk.contents).indexes {
+            fields.entry(name.clone()).or_default().push(field.clone());
+        }
+        Ok(fields
+            .into_iter()
+            .map(|(name, indexes)| message::Collection { name, indexes })
+            .collect())
     }
 
     /// A part of this process: it is there, and it does not forget.

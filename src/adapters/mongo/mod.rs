@@ -36,6 +36,7 @@ use crate::domain::document::{CollectionName, Document, DocumentId, Value};
 use crate::domain::filter::Filter;
 use crate::domain::ids::DatabaseAddress;
 use crate::domain::log::{Change, History};
+use crate::domain::message::Collection;
 use crate::domain::query::Query;
 use crate::ports::store::{Copied, Store, StoreError};
 
@@ -221,6 +222,13 @@ impl Store for MongoStore {
         let names = names::with_documents(&reader.database, reader.answer).await?;
         self.certain(&reader).await?;
         Ok(names)
+    }
+
+    async fn catalog(&self) -> Result<Vec<Collection>, StoreError> {
+        let reader = self.reader().await?;
+        let collections = names::catalog(&reader.database, reader.answer).await?;
+        self.certain(&reader).await?;
+        Ok(collections)
     }
 
     async fn check(&self) -> Result<(), StoreError> {

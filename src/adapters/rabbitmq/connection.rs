@@ -223,6 +223,9 @@ impl Supervisor {
                 Ok(Ok(opened)) => {
                     generation += 1;
                     info!(broker = %self.shown_address, generation, "connected to the broker");
+                    let purpose = self.purpose;
+                    metrics::counter!("rideshare_broker_connections_total", "purpose" => purpose)
+                        .increment(1);
                     told.clear();
                     self.serve(opened, generation).await;
                     self.note("the connection was lost".to_owned());

@@ -258,6 +258,7 @@ impl Driver {
     fn up(&mut self, session: &Session) {
         if !self.said_up {
             info!(session = format!("{:#x}", session.id()), "coordination connected");
+            metrics::counter!("rideshare_coordination_connections_total").increment(1);
         }
         self.said_up = true;
         self.said_down.clear();

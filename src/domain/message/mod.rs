@@ -8,7 +8,7 @@ mod tests;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::document::{Document, Value};
+use super::document::{CollectionName, Document, Value};
 use super::ids::{DatabaseAddress, Epoch, NodeId, Offset, Pid};
 use super::outcome::Outcome;
 use super::request::{InvalidRequest, ReadOperation, WriteRequest};
@@ -22,6 +22,11 @@ pub enum Request {
     Read(ReadOperation),
     /// For one worker: are you there?
     Ping,
+    /// For any slave: which collections are there?
+    Catalog {
+        /// As of this offset, or later.
+        at_least: Offset,
+    },
 }
 
 impl Request {
@@ -33,7 +38,7 @@ impl Request {
         match self {
             Self::Write(write) => write.check(),
             Self::Read(read) => read.check(),
-            Self::Ping => Ok(()),
+            Self::Ping | Self::Catalog { .. } => Ok(()),
         }
     }
 }
@@ -64,6 +69,22 @@ pub enum Reply {
     TimedOut,
     /// The worker is there.
     Pong,
+    /// The collections of a state that holds everything up to this offset.
+    Catalog {
+        /// The state that was looked at.
+        offset: Offset,
+        /// What is in it, ascending by name.
+        collections: Vec<Collection>,
+    },
+}
+
+/// A collection that holds documents, or has an index.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Collection {
+    /// Its name.
+    pub name: CollectionName,
+    /// The indexed fields, ascending; dotted paths.
+    pub indexes: Vec<String>,
 }
 
 /// What a read gives.

@@ -16,22 +16,28 @@
 //! 5. Then the dead are removed, and slaves are started or drained until their number is right;
 //!    the highest pid is drained first, never the lowest, never the last that serves. Who dies
 //!    again and again keeps its place until its time to wait is over, so that nothing spins.
+//! 6. Once all is well, workers that are to be renewed are drained one after another while one slave
+//!    more than wanted serves; the master comes last and hands over to one of the new ones.
 
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod walk;
 
+use std::collections::BTreeSet;
+
 use super::ids::{Epoch, NodeId, Pid};
 use super::message::Role;
 
 /// What there is to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Desired {
     /// The number of slaves; at least 1 is kept, whatever it says.
     pub slaves: u32,
     /// Nothing is to be done, whatever happens; see [`Observed::ends_a_pause`].
     pub paused: bool,
+    /// New workers are to take the place of these.
+    pub renew: BTreeSet<NodeId>,
 }
 
 /// A worker's process, as the container runtime knows it.
@@ -104,6 +110,13 @@ pub enum Action {
         /// Its epoch.
         epoch: Epoch,
     },
+    /// Write it into the leader record for this epoch, in the place of a master that is well.
+    SwitchOver {
+        /// The next master.
+        node: NodeId,
+        /// Its epoch.
+        epoch: Epoch,
+    },
     /// Start the first worker of all.
     StartFounder,
     /// Start a new slave.
@@ -114,6 +127,19 @@ pub enum Action {
     Drain(NodeId),
     /// Remove an exited worker and its data.
     Remove(NodeId),
+}
+
+impl Desired {
+    /// Nobody is left who is to be renewed.
+    #[must_use]
+    pub fn is_renewed(&self, observed: &Observed) -> bool {
+        !observed.workers.iter().any(|worker| self.renew.contains(&worker.node))
+    }
+
+    /// Somebody new is to take its place; nobody can see to that where it was started by hand.
+    fn renews(&self, worker: &ObservedWorker) -> bool {
+        worker.can_be_stopped() && self.renew.contains(&worker.node)
+    }
 }
 
 impl ObservedWorker {
@@ -128,7 +154,7 @@ impl ObservedWorker {
 
     /// It is to be killed and is not yet dead.
     const fn is_to_be_fenced(&self) -> bool {
-        self.suspected && matches!(self.process, Process::Running { .. })
+        self.suspected && self.can_be_stopped()
     }
 
     /// It lives as far as anybody can tell. Nobody can kill an unmanaged worker: that it is missed
@@ -140,6 +166,15 @@ impl ObservedWorker {
     /// It is missed, and nobody can kill it or start it again: as good as none at all.
     const fn is_lost(&self) -> bool {
         self.suspected && matches!(self.process, Process::Unmanaged { .. })
+    }
+
+    /// The runtime can do that.
+    const fn can_be_stopped(&self) -> bool {
+        matches!(self.process, Process::Running { .. })
+    }
+
+    fn serves(&self) -> bool {
+        self.role == Some(Role::Slave)
     }
 
     fn is_leaving(&self) -> bool {
@@ -179,6 +214,12 @@ impl Observed {
         !self.workers.iter().any(ObservedWorker::is_sound)
     }
 
+    /// Nobody is suspected, and nobody is on the way out, but for those that nobody can help.
+    fn is_calm(&self) -> bool {
+        let is_calm = |it: &ObservedWorker| it.is_lost() || (it.is_sound() && !it.is_leaving());
+        self.workers.iter().all(is_calm)
+    }
+
     fn next_epoch(&self) -> Epoch {
         let told = self.workers.iter().map(|worker| worker.epoch).max().unwrap_or_default();
         self.leader.as_ref().map_or(told, |leader| leader.epoch.max(told)).next()
@@ -187,7 +228,7 @@ impl Observed {
 
 /// Says what to do next; nothing when all is well or all that helps is under way.
 #[must_use]
-pub fn plan(desired: Desired, observed: &Observed) -> Vec<Action> {
+pub fn plan(desired: &Desired, observed: &Observed) -> Vec<Action> {
     if desired.paused {
         return Vec::new();
     }
@@ -237,8 +278,8 @@ fn second_choice(observed: &Observed) -> Option<&ObservedWorker> {
     caught_up.min_by_key(|worker| (worker.pid() <= last, worker.pid()))
 }
 
-/// Rule 5: the right number of slaves, and nobody dead.
-fn keep_house(desired: Desired, observed: &Observed, master: &ObservedWorker) -> Vec<Action> {
+/// Rules 5 and 6: the right number of slaves, nobody dead, and nobody who is to be renewed.
+fn keep_house(desired: &Desired, observed: &Observed, master: &ObservedWorker) -> Vec<Action> {
     let mut actions = Vec::new();
     let mut slaves = Vec::new();
     let mut waiting = 0;
@@ -251,25 +292,39 @@ fn keep_house(desired: Desired, observed: &Observed, master: &ObservedWorker) ->
             actions.push(Action::Remove(worker.node.clone()));
         }
     }
-    let wanted = desired.slaves.max(1) as usize;
+    let renews = |worker: &ObservedWorker| desired.renews(worker);
+    let is_renewing = renews(master) || slaves.iter().any(|worker| renews(worker));
+    let wanted = desired.slaves.max(1) as usize + usize::from(is_renewing);
     for _ in slaves.len() + waiting..wanted {
         actions.push(Action::StartSlave);
     }
     let surplus = slaves.len().saturating_sub(wanted);
+    let is_whole = actions.is_empty() && waiting == 0 && surplus == 0 && observed.is_calm();
+    if is_renewing && is_whole && slaves.iter().all(|worker| worker.serves()) {
+        actions.extend(renewal(desired, observed, &slaves));
+    }
     actions.extend(drains(slaves, surplus));
     actions
 }
 
+/// The next step of it, while one slave more than wanted serves.
+fn renewal(desired: &Desired, observed: &Observed, slaves: &[&ObservedWorker]) -> Option<Action> {
+    let old = slaves.iter().filter(|worker| desired.renews(worker));
+    if let Some(old) = old.max_by_key(|worker| worker.pid()) {
+        return Some(Action::Drain(old.node.clone()));
+    }
+    let next = first_choice(observed)?;
+    Some(Action::SwitchOver { node: next.node.clone(), epoch: observed.next_epoch() })
+}
+
 /// Highest pid first. Only whom the runtime can stop, and only while another one serves.
 fn drains(mut slaves: Vec<&ObservedWorker>, surplus: usize) -> Vec<Action> {
-    let serves = |worker: &ObservedWorker| worker.role == Some(Role::Slave);
-    let mut serving = slaves.iter().filter(|worker| serves(worker)).count();
+    let mut serving = slaves.iter().filter(|worker| worker.serves()).count();
     let mut actions = Vec::new();
     slaves.sort_by_key(|worker| worker.pid());
     for worker in slaves.into_iter().skip(1).rev() {
-        let would_serve = serving.saturating_sub(usize::from(serves(worker)));
-        let can_be_stopped = matches!(worker.process, Process::Running { .. });
-        if actions.len() < surplus && can_be_stopped && would_serve > 0 {
+        let would_serve = serving.saturating_sub(usize::from(worker.serves()));
+        if actions.len() < surplus && worker.can_be_stopped() && would_serve > 0 {
             serving = would_serve;
             actions.push(Action::Drain(worker.node.clone()));
         }

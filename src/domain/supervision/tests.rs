@@ -19,6 +19,10 @@ fn running(name: &str, pid: u32, role: Role) -> ObservedWorker {
     }
 }
 
+fn wanted(slaves: u32) -> Desired {
+    Desired { slaves, ..Desired::default() }
+}
+
 fn master(name: &str, pid: u32) -> ObservedWorker {
     running(name, pid, Role::Master)
 }
@@ -90,11 +94,7 @@ type Row = (&'static str, u32, Observed, Vec<Action>);
 #[track_caller]
 fn assert_plans(table: Vec<Row>) {
     for (case, slaves, observed, expected) in table {
-        assert_eq!(
-            plan(Desired { slaves, paused: false }, &observed),
-            expected,
-            "{case}: {observed:?}"
-        );
+        assert_eq!(plan(&wanted(slaves), &observed), expected, "{case}: {observed:?}");
     }
 }
 
@@ -121,8 +121,8 @@ fn nothing_is_done_while_it_is_paused() {
         seen(Some("m"), &[slave("a", 2)]),
         seen(Some("m"), &[master("m", 1), slave("a", 2), suspected]),
     ] {
-        assert_ne!(plan(Desired { slaves: 3, paused: false }, &observed), [], "{observed:?}");
-        assert_eq!(plan(Desired { slaves: 3, paused: true }, &observed), [], "{observed:?}");
+        assert_ne!(plan(&wanted(3), &observed), [], "{observed:?}");
+        assert_eq!(plan(&Desired { paused: true, ..wanted(3) }, &observed), [], "{observed:?}");
     }
 }
 
@@ -223,10 +223,10 @@ fn elected_epoch_is_newer_than_any_that_is_known() {
     let told = ObservedWorker { epoch: Epoch(9), ..slave("a", 1) };
     let observed = seen(Some("m"), &[told, exited("m")]);
     let expected = Action::Elect { node: node("a"), epoch: Epoch(10) };
-    assert_eq!(plan(Desired { slaves: 1, paused: false }, &observed), [expected]);
+    assert_eq!(plan(&wanted(1), &observed), [expected]);
     let fresh = ObservedWorker { epoch: Epoch(0), ..slave("a", 1) };
     let expected = Action::Elect { node: node("a"), epoch: Epoch(1) };
-    assert_eq!(plan(Desired { slaves: 1, paused: false }, &seen(None, &[fresh])), [expected]);
+    assert_eq!(plan(&wanted(1), &seen(None, &[fresh])), [expected]);
 }
 
 #[test]
@@ -501,4 +501,46 @@ fn highest_pids_are_drained_and_the_last_that_serves_never() {
             vec![drain("b")],
         ),
     ]);
+}
+
+#[test]
+fn workers_are_renewed_one_by_one_and_the_master_last() {
+    let drain = |name: &str| vec![Action::Drain(node(name))];
+    let switch_over = |name: &str| vec![Action::SwitchOver { node: node(name), epoch: Epoch(4) }];
+    let (m, a, b) = (master("m", 1), slave("a", 2), slave("b", 3));
+    let renew = ["m", "a", "b", "gone"].map(node).into();
+    let desired = Desired { renew, ..wanted(2) };
+    let new = |name: &str, pid| slave(name, pid);
+    for (workers, expected) in [
+        // One more is started before anybody goes, and nobody goes before it serves.
+        (vec![m.clone(), a.clone(), b.clone()], vec![Action::StartSlave]),
+        (vec![m.clone(), a.clone(), b.clone(), joining("x", 4)], vec![]),
+        (vec![m.clone(), a.clone(), b.clone(), new("x", 4)], drain("b")),
+        (vec![m.clone(), a.clone(), draining(b.clone()), new("x", 4)], vec![Action::StartSlave]),
+        (
+            vec![m.clone(), a.clone(), exited("b"), new("x", 4)],
+            vec![remove("b"), Action::StartSlave],
+        ),
+        (vec![m.clone(), a.clone(), new("x", 4), new("y", 5)], drain("a")),
+        // The master comes last; then it is a slave like others.
+        (vec![m.clone(), new("x", 4), new("y", 5)], vec![Action::StartSlave]),
+        (vec![m.clone(), new("x", 5), new("y", 4), new("z", 6)], switch_over("y")),
+        (vec![m.clone(), new("x", 5), passed_over(new("y", 4)), new("z", 6)], switch_over("x")),
+        // Nothing of it while anything else is wrong.
+        (
+            vec![m.clone(), a.clone(), b.clone(), suspected(new("x", 4))],
+            vec![fence("x"), Action::StartSlave],
+        ),
+        (vec![m.clone(), a.clone(), b.clone(), backing_off(exited("x"))], vec![]),
+    ] {
+        assert_eq!(plan(&desired, &seen(Some("m"), &workers)), expected, "{workers:?}");
+    }
+    // The old master went on as a slave.
+    let after = [master("y", 4), slave("m", 1), new("x", 5), new("z", 6)];
+    assert_eq!(plan(&desired, &seen(Some("y"), &after)), drain("m"));
+    let done = [master("y", 4), new("x", 5), new("z", 6)];
+    assert_eq!(plan(&desired, &seen(Some("y"), &done)), []);
+    // Whom nobody here started, nobody here renews.
+    let by_hand = [unmanaged(m), new("x", 5), unmanaged(slave("b", 3))];
+    assert_eq!(plan(&desired, &seen(Some("m"), &by_hand)), []);
 }

@@ -21,6 +21,8 @@ enum Fault {
     /// Nobody who is called comes into office while this lasts.
     StallPromotions(bool),
     Desire(u32),
+    /// Everybody there is is to be renewed.
+    Renew,
     /// The plan is made and carried out, and what was begun goes on.
     Go,
 }
@@ -50,7 +52,7 @@ struct Toy {
 struct World {
     workers: Vec<Toy>,
     leader: Option<ObservedLeader>,
-    desired: u32,
+    desired: Desired,
     next_pid: u32,
     stalled: bool,
 }
@@ -60,7 +62,8 @@ const BOUND: u32 = 3;
 
 impl World {
     fn new() -> Self {
-        Self { workers: Vec::new(), leader: None, desired: 2, next_pid: 100, stalled: false }
+        let desired = Desired { slaves: 2, ..Desired::default() };
+        Self { workers: Vec::new(), leader: None, desired, next_pid: 100, stalled: false }
     }
 
     fn observe(&self) -> Observed {
@@ -99,7 +102,11 @@ impl World {
             Fault::RemoveAll => self.workers.clear(),
             Fault::ForgetLeader => self.leader = None,
             Fault::StallPromotions(stalled) => self.stalled = stalled,
-            Fault::Desire(slaves) => self.desired = slaves,
+            Fault::Desire(slaves) => self.desired.slaves = slaves,
+            Fault::Renew => {
+                let nodes = self.workers.iter().filter(|toy| toy.managed);
+                self.desired.renew = nodes.map(|toy| toy.node.clone()).collect();
+            }
             Fault::Go => {
                 self.go();
             }
@@ -130,8 +137,8 @@ impl World {
     /// Plans, checks, acts, and lets some time pass. True when there was nothing to do.
     fn go(&mut self) -> bool {
         let observed = self.observe();
-        let actions = plan(Desired { slaves: self.desired, paused: false }, &observed);
-        check(self.desired, &observed, &actions);
+        let actions = plan(&self.desired, &observed);
+        check(&self.desired, &observed, &actions);
         for action in &actions {
             self.act(action);
         }
@@ -142,7 +149,7 @@ impl World {
     fn act(&mut self, action: &Action) {
         match action {
             Action::Fence(node) => self.toy(node).die(),
-            Action::Elect { node, epoch } => {
+            Action::Elect { node, epoch } | Action::SwitchOver { node, epoch } => {
                 let toy = self.toy(node);
                 (toy.overdue, toy.passed_over) = (0, false);
                 self.leader = Some(ObservedLeader { epoch: *epoch, master: node.clone() });
@@ -214,10 +221,11 @@ impl World {
         let telling =
             |role| observed.workers.iter().filter(|worker| worker.role == Some(role)).count();
         let (masters, slaves) = (telling(Role::Master), telling(Role::Slave));
-        let is_tidy = self.workers.iter().all(|toy| toy.alive && !toy.draining);
+        let is_old = |toy: &Toy| toy.managed && self.desired.renew.contains(&toy.node);
+        let is_tidy = self.workers.iter().all(|toy| toy.alive && !toy.draining && !is_old(toy));
         observed.master_in_office().is_some()
             && masters == 1
-            && slaves == self.desired.max(1) as usize
+            && slaves == self.desired.slaves.max(1) as usize
             && is_tidy
     }
 }
@@ -255,7 +263,7 @@ impl Toy {
     }
 }
 
-fn check(desired: u32, observed: &Observed, actions: &[Action]) {
+fn check(desired: &Desired, observed: &Observed, actions: &[Action]) {
     let context = || format!("{actions:?} for {observed:?}");
     let of = |node: &NodeId| observed.workers.iter().find(|worker| worker.node == *node);
     let master = observed.master_in_office();
@@ -288,6 +296,13 @@ fn check(desired: u32, observed: &Observed, actions: &[Action]) {
                 );
                 assert!(master.is_none(), "{}", context());
             }
+            Action::SwitchOver { node, epoch } => {
+                let next = of(node).expect("known");
+                assert!(next.is_caught_up() && !desired.renew.contains(node), "{}", context());
+                let current = master.expect("in office");
+                assert!(desired.renews(current) && current.epoch < *epoch, "{}", context());
+                assert_eq!(actions.len(), 1, "{}", context());
+            }
             Action::StartFounder => {
                 assert!(observed.workers.iter().all(ObservedWorker::is_lost), "{}", context());
             }
@@ -303,7 +318,8 @@ fn check(desired: u32, observed: &Observed, actions: &[Action]) {
             Action::Drain(node) => {
                 let worker = of(node).expect("known");
                 serving -= usize::from(worker.role == Some(Role::Slave));
-                assert!(serving > 0 && !is_first(worker), "{}", context());
+                let may_go = !is_first(worker) || desired.renews(worker);
+                assert!(serving > 0 && may_go, "{}", context());
                 assert!(master.is_some_and(|master| master.node != *node), "{}", context());
             }
             Action::Remove(node) => {
@@ -313,7 +329,7 @@ fn check(desired: u32, observed: &Observed, actions: &[Action]) {
         }
     }
     assert!(elected <= 1, "{}", context());
-    let wanted = desired.max(1) as usize;
+    let wanted = desired.slaves.max(1) as usize + usize::from(!desired.renew.is_empty());
     assert!(started == 0 || slaves.len() + started <= wanted, "{}", context());
 }
 
@@ -328,6 +344,7 @@ fn any_fault() -> impl Strategy<Value = Fault> {
         1 => any::<bool>().prop_map(Fault::StallPromotions),
         1 => (0..5_u32).prop_map(Fault::Desire),
         1 => Just(Fault::RemoveAll),
+        1 => Just(Fault::Renew),
     ]
 }
 

@@ -86,3 +86,10 @@ pub(in crate::http) struct Switchover {
     /// From the asking until the new one was in office.
     took_ms: u64,
 }
+
+/// Whose place a new worker is still to take.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "remaining": ["worker-1f0c3a77"] }))]
+pub(in crate::http) struct Restart {
+    remaining: Vec<String>,
+}

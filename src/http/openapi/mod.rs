@@ -3,6 +3,7 @@
 //! The routes describe themselves where they are defined; here they are put together.
 
 pub(super) mod apps;
+pub(super) mod backup;
 pub(super) mod control;
 pub(super) mod database;
 pub(super) mod problems;
@@ -38,6 +39,10 @@ const DESCRIPTION: &str = "/openapi.json";
         super::control::pause,
         super::control::resume,
         super::control::switch_over,
+        super::control::restart,
+        super::control::restarting,
+        super::backup::collections,
+        super::backup::log,
         super::orchestrator::healthz,
         super::orchestrator::readyz,
         super::orchestrator::metrics,

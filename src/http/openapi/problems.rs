@@ -36,6 +36,10 @@ pub(in crate::http) enum Common {
     /// The request is malformed or asks for what cannot be done; the reason and the place are given.
     #[response(status = 400, content_type = "application/problem+json")]
     Invalid(Problem),
+    /// This client sends too many requests, where there is a limit; try again.
+    #[response(status = 429, content_type = "application/problem+json",
+        headers(("Retry-After" = u64, description = "In seconds.")))]
+    TooMany(Problem),
     /// The request certainly had no effect; try again.
     #[response(status = 503, content_type = "application/problem+json",
         headers(("Retry-After" = u64, description = "In seconds.")))]
@@ -63,6 +67,9 @@ pub(in crate::http) enum Closed {
 #[derive(IntoResponses)]
 #[expect(dead_code, reason = "describes answers that are made elsewhere")]
 pub(in crate::http) enum WithBody {
+    /// The body took too long to arrive.
+    #[response(status = 408, content_type = "application/problem+json")]
+    TooSlow(Problem),
     /// The body is larger than the limit.
     #[response(status = 413, content_type = "application/problem+json")]
     TooLarge(Problem),

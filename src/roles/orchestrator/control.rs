@@ -1,4 +1,5 @@
-//! What people may ask of a running system: another number of slaves, another master, a pause.
+//! What people may ask of a running system: another number of slaves, another master, new workers, a
+//! pause.
 //!
 //! Any orchestrator takes these: what is wanted stands in the coordination service, where the
 //! controller, which may be another one, finds it.
@@ -83,7 +84,8 @@ impl Handle {
     #[must_use]
     pub fn scale(&self) -> Scale {
         let view = self.parts.coordination.view();
-        let record = view.borrow().scale.as_ref().map_or(self.default_scale(), |it| it.value);
+        let record =
+            view.borrow().scale.as_ref().map_or(self.default_scale(), |it| it.value.clone());
         let (least, most) = self.bounds();
         Scale {
             slaves: record.slaves.clamp(least, most),
@@ -154,12 +156,43 @@ impl Handle {
         let from_epoch = leader.value.epoch;
         self.journal.note_election(&to, from_epoch, to_epoch, Cause::Asked);
         match timeout(self.promotion_limit, self.observer.in_office(&to, to_epoch)).await {
-            Ok(()) => {
+            Ok(Ok(())) => {
                 let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
                 Ok(Switchover { from, to, from_epoch, to_epoch, took_ms })
             }
-            Err(_) => Err(ControlError::Unfinished(to)),
+            Ok(Err(_)) | Err(_) => Err(ControlError::Unfinished(to)),
         }
+    }
+
+    /// Lets a new worker take the place of each that there is now, one after another and the master
+    /// last, and without a request that fails. Returns whose places these are; the controller goes
+    /// on with it when this has returned, and after its own death.
+    ///
+    /// # Errors
+    /// `NotNow` while that is under way already, or where there is no worker that was started here.
+    pub async fn renew(&self) -> Result<Vec<NodeId>, ControlError> {
+        let not_now = |reason: &str| ControlError::NotNow(reason.to_owned());
+        if !self.renewing().is_empty() {
+            return Err(not_now("the workers are being renewed already"));
+        }
+        let containers = self.parts.containers.watch().borrow().clone();
+        let nodes: Vec<_> = containers.iter().map(|container| container.node.clone()).collect();
+        if nodes.is_empty() {
+            return Err(not_now("there is no worker that could be renewed"));
+        }
+        self.change_scale(|record| record.renew = nodes.iter().cloned().collect()).await?;
+        self.journal.note(Kind::Renewing, None, Cause::Asked);
+        Ok(nodes)
+    }
+
+    /// Who is still to be renewed.
+    #[must_use]
+    pub fn renewing(&self) -> Vec<NodeId> {
+        let record = self.parts.coordination.view().borrow().scale.clone();
+        let renew = record.map(|record| record.value.renew).unwrap_or_default();
+        let containers = self.parts.containers.watch().borrow().clone();
+        let nodes = containers.iter().map(|container| container.node.clone());
+        nodes.filter(|node| renew.contains(node)).collect()
     }
 
     /// Who is to take over, and the first epoch that nobody has told of.
@@ -188,7 +221,7 @@ impl Handle {
     }
 
     fn default_scale(&self) -> ScaleRecord {
-        ScaleRecord { slaves: self.bounds().0, manual: false, paused: false }
+        ScaleRecord { slaves: self.bounds().0, ..ScaleRecord::default() }
     }
 
     /// Changes what stands in the record, again where somebody else was faster.
@@ -196,17 +229,18 @@ impl Handle {
         &self,
         change: impl Fn(&mut ScaleRecord),
     ) -> Result<ScaleRecord, ControlError> {
-        let mut view = self.parts.coordination.view();
+        let mut views = self.views.clone();
         for _ in 0..TRIES {
-            let current = view.borrow_and_update().scale.clone();
-            let mut record = current.as_ref().map_or(self.default_scale(), |it| it.value);
+            drop(views.borrow_and_update());
+            let current = self.parts.coordination.view().borrow().scale.clone();
+            let mut record = current.as_ref().map_or(self.default_scale(), |it| it.value.clone());
             change(&mut record);
             let expected = current.map(|it| it.version);
             match self.parts.coordination.set_scale(&record, expected).await {
                 Ok(()) => return Ok(record),
                 // The view follows what was written; then there is another version to expect.
                 Err(CoordinationError::Conflict) => {
-                    let _ = timeout(self.promotion_limit, view.changed()).await;
+                    let _ = timeout(self.promotion_limit, views.changed()).await;
                 }
                 Err(error) => return Err(error.into()),
             }

@@ -3,7 +3,7 @@
 //! Only the orchestrator that holds the controller lock acts. It wakes when containers or
 //! coordination change, and by itself more often the less settled things are.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +18,7 @@ use super::gateway::{Echo, Gateway};
 use super::infancy::Infancy;
 use super::journal::Journal;
 use super::roster::{Office, Roster, Signs};
+use super::views::Views;
 use super::vigil::Vigil;
 use super::{Parts, Settings};
 use crate::domain::events::{Cause, Kind};
@@ -55,6 +56,7 @@ pub(super) struct Controller {
     parts: Parts,
     settings: Settings,
     signs: latest::Receiver<Signs>,
+    views: Views,
     office: latest::Receiver<Office>,
     gateway: Gateway,
     journal: Journal,
@@ -63,8 +65,9 @@ pub(super) struct Controller {
     autoscaler: Autoscaler,
     infancy: Infancy,
     in_control: bool,
-    /// Asked to drain by this controller.
-    draining: HashSet<NodeId>,
+    /// Asked to drain by this controller, and which process of the worker that was: another one
+    /// that somebody starts in its place was not asked.
+    draining: HashMap<NodeId, Option<Pid>>,
     /// When each worker was last started again, and the pause that was due then.
     restarts: HashMap<NodeId, (Instant, Duration)>,
     starts: Vec<Instant>,
@@ -82,6 +85,7 @@ impl Controller {
         parts: Parts,
         settings: Settings,
         roster: &Roster,
+        views: Views,
         gateway: Gateway,
         journal: Journal,
     ) -> Self {
@@ -92,13 +96,14 @@ impl Controller {
             autoscaler: Autoscaler::new(settings.scaling, now),
             infancy: Infancy::default(),
             signs: roster.view(),
+            views,
             office: roster.office(),
             parts,
             settings,
             gateway,
             journal,
             in_control: false,
-            draining: HashSet::new(),
+            draining: HashMap::new(),
             restarts: HashMap::new(),
             starts: Vec::new(),
             housekeeping: JoinSet::new(),
@@ -116,7 +121,7 @@ impl Controller {
     /// Runs until aborted.
     pub(super) async fn run(mut self) {
         let mut containers = self.parts.containers.watch();
-        let mut coordination = self.parts.coordination.view();
+        let mut views = self.views.clone();
         let mut office = self.office.clone();
         loop {
             let pause = self.look_around().await;
@@ -124,7 +129,7 @@ impl Controller {
                 tokio::select! {
                     biased;
                     changed = containers.changed() => changed.is_ok(),
-                    changed = coordination.changed() => changed.is_ok(),
+                    changed = views.changed() => changed.is_ok(),
                     changed = office.changed() => changed.is_ok(),
                 }
             };
@@ -200,7 +205,8 @@ impl Controller {
         if self.desired(view).slaves == decision.slaves {
             return;
         }
-        let record = ScaleRecord { slaves: decision.slaves, manual: false, paused: false };
+        let current_value = current.map(|it| it.value.clone()).unwrap_or_default();
+        let record = ScaleRecord { slaves: decision.slaves, ..current_value };
         let written = self.parts.coordination.set_scale(&record, current.map(|it| it.version));
         match written.await {
             Ok(()) => self.journal.note_scale(decision.slaves, Cause::Reads(decision.reads)),
@@ -210,19 +216,36 @@ impl Controller {
 
     /// Whether it is over.
     async fn end_pause(&self, view: &CoordinationView) -> bool {
-        let Some(current) = &view.scale else { return true };
-        let record = ScaleRecord { paused: false, ..current.value };
-        match self.parts.coordination.set_scale(&record, Some(current.version)).await {
-            Ok(()) => {
-                warn!("the pause ends: no worker is left");
-                self.journal.note(Kind::Resumed, None, Cause::NoMaster);
-                true
-            }
-            Err(error) => {
-                warn!(error = %anyhow::Error::new(error), "scale record not written");
-                false
-            }
+        let ended = self.change_scale(view, |record| record.paused = false).await;
+        if ended {
+            warn!("the pause ends: no worker is left");
+            self.journal.note(Kind::Resumed, None, Cause::NoMaster);
         }
+        ended
+    }
+
+    async fn end_renewal(&self, view: &CoordinationView) {
+        if self.change_scale(view, |record| record.renew.clear()).await {
+            info!("all workers are renewed");
+            self.journal.note(Kind::Renewed, None, Cause::Asked);
+        }
+    }
+
+    /// Whether it was written, or there was nothing to change.
+    async fn change_scale(
+        &self,
+        view: &CoordinationView,
+        change: impl FnOnce(&mut ScaleRecord),
+    ) -> bool {
+        let Some(current) = &view.scale else { return true };
+        let mut record = current.value.clone();
+        change(&mut record);
+        let written = self.parts.coordination.set_scale(&record, Some(current.version)).await;
+        if let Err(error) = written {
+            warn!(error = %anyhow::Error::new(error), "scale record not written");
+            return false;
+        }
+        true
     }
 
     fn desired(&self, view: &CoordinationView) -> Desired {
@@ -232,6 +255,7 @@ impl Controller {
         Desired {
             slaves: wanted.clamp(least, rules.max_slaves.max(least)),
             paused: view.scale.as_ref().is_some_and(|scale| scale.value.paused),
+            renew: view.scale.as_ref().map(|scale| scale.value.renew.clone()).unwrap_or_default(),
         }
     }
 
@@ -240,6 +264,9 @@ impl Controller {
         let observed = self.observe(view, now).await;
         if desired.paused && observed.ends_a_pause() {
             desired.paused = !self.end_pause(view).await;
+        }
+        if !desired.renew.is_empty() && desired.is_renewed(&observed) {
+            self.end_renewal(view).await;
         }
         let leader = observed.leader.as_ref();
         let leads = observed
@@ -255,7 +282,7 @@ impl Controller {
             self.journal.note_office(&office.node, office.epoch, office.vacancy);
             let _ = self.parts.containers.mark_master(&office.node).await;
         }
-        let actions = plan(desired, &observed);
+        let actions = plan(&desired, &observed);
         let settled = in_office && actions.is_empty();
         self.act(actions, view, now).await;
         if settled { CALM } else { BUSY }
@@ -295,7 +322,10 @@ impl Controller {
             epoch: leader.value.epoch,
             master: leader.value.master.clone(),
         });
-        self.draining.retain(|node| workers.iter().any(|worker| worker.node == *node));
+        self.draining.retain(|node, asked| {
+            let worker = workers.iter().find(|worker| worker.node == *node);
+            worker.is_some_and(|worker| worker.pid().is_none_or(|pid| Some(pid) == *asked))
+        });
         Observed { leader, workers }
     }
 
@@ -329,10 +359,27 @@ impl Controller {
             role,
             epoch: told.map_or(Epoch(0), |(_, epoch)| epoch),
             suspected: false,
-            draining: role == Some(Role::Draining) || self.draining.contains(node),
+            draining: role == Some(Role::Draining) || self.was_asked_to_drain(node, process),
             passed_over: self.failover.is_passed_over(node, named(view)),
             backing_off: self.infancy.is_waiting(node, now)
                 || waits.is_some_and(|(at, pause)| now.duration_since(*at) < *pause),
+        }
+    }
+
+    fn was_asked_to_drain(&self, node: &NodeId, process: Process) -> bool {
+        self.draining.get(node).is_some_and(|asked| match process {
+            Process::Running { pid } | Process::Unmanaged { pid } => *asked == Some(pid),
+            Process::Exited => true,
+        })
+    }
+
+    /// The process of a worker, if the runtime knows that it runs.
+    fn pid_of(&self, node: &NodeId) -> Option<Pid> {
+        let containers = self.parts.containers.watch().borrow().clone();
+        let container = containers.iter().find(|container| container.node == *node)?;
+        match container.state {
+            ContainerState::Running { pid } => Some(pid),
+            ContainerState::Exited { .. } => None,
         }
     }
 
@@ -397,7 +444,12 @@ impl Controller {
         for action in actions {
             match action {
                 Action::Fence(node) => self.fence(&node).await,
-                Action::Elect { node, epoch } => self.elect(node, epoch, view).await,
+                Action::Elect { node, epoch } => {
+                    self.elect(node, epoch, view, Cause::NoMaster).await;
+                }
+                Action::SwitchOver { node, epoch } => {
+                    self.elect(node, epoch, view, Cause::Asked).await;
+                }
                 Action::Restart(node) => self.restart(&node, now).await,
                 other => slow.push(other),
             }
@@ -422,7 +474,7 @@ impl Controller {
         }
     }
 
-    async fn elect(&self, node: NodeId, epoch: Epoch, view: &CoordinationView) {
+    async fn elect(&self, node: NodeId, epoch: Epoch, view: &CoordinationView, cause: Cause) {
         let current = view.leader.as_ref();
         let from = current.map_or(Epoch(0), |leader| leader.value.epoch);
         let log_id = current.map_or_else(
@@ -434,7 +486,7 @@ impl Controller {
         match self.parts.coordination.set_leader(&record, expected).await {
             Ok(()) => {
                 metrics::counter!("rideshare_orchestrator_elections_total").increment(1);
-                self.journal.note_election(&node, from, epoch, Cause::NoMaster);
+                self.journal.note_election(&node, from, epoch, cause);
             }
             Err(error) => warn!(error = %anyhow::Error::new(error), "election not written"),
         }
@@ -471,7 +523,7 @@ impl Controller {
                 self.starts.push(now);
             }
             if let Action::Drain(node) = &action {
-                self.draining.insert(node.clone());
+                self.draining.insert(node.clone(), self.pid_of(node));
             }
             let group = if matches!(action, Action::Remove(_)) { &mut last } else { &mut first };
             group.push(action);
@@ -519,7 +571,10 @@ async fn carry_out(action: Action, parts: &Parts, journal: &Journal) -> bool {
             let removed = containers.remove(&node).await;
             (Kind::Removed, node, Cause::Exited, removed)
         }
-        Action::Fence(_) | Action::Elect { .. } | Action::Restart(_) => return true,
+        Action::Fence(_)
+        | Action::Elect { .. }
+        | Action::SwitchOver { .. }
+        | Action::Restart(_) => return true,
     };
     match result {
         Ok(()) => {

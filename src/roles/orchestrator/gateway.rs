@@ -16,7 +16,7 @@ use tracing::debug;
 use super::Parts;
 use super::roster::{Office, Roster, Signs};
 use crate::domain::ids::{NodeId, Offset, RequestId};
-use crate::domain::message::{ReadResult, Reply, Request};
+use crate::domain::message::{Collection, ReadResult, Reply, Request};
 use crate::domain::outcome::{Outcome, Refusal};
 use crate::domain::request::{
     Acknowledgement, Consistency, ReadOperation, WriteOperation, WriteRequest,
@@ -110,6 +110,7 @@ struct Shared {
     requests: Arc<dyn RequestSender>,
     ambient: Ambient,
     in_flight: Semaphore,
+    most_in_flight: usize,
     pending: Mutex<HashMap<Correlation, oneshot::Sender<Reply>>>,
     next_correlation: AtomicU64,
     reads: AtomicU64,
@@ -160,6 +161,7 @@ impl Gateway {
             requests: Arc::clone(&parts.requests),
             ambient: parts.ambient.clone(),
             in_flight: Semaphore::new(in_flight),
+            most_in_flight: in_flight,
             pending: Mutex::default(),
             next_correlation: AtomicU64::new(1),
             reads: AtomicU64::new(0),
@@ -261,6 +263,32 @@ impl Gateway {
         match self.call(&queue, Request::Read(operation), deadline, resend).await {
             Ok(Reply::Read { offset, result }) => Ok(ReadAnswer { offset, result }),
             Ok(Reply::ReadRefused { detail }) => Err(GatewayError::ReadRefused(detail)),
+            Ok(_) | Err(CallError::TimedOut { sent: true }) => Err(GatewayError::ReadTimedOut),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Reads and writes that wait for their answers.
+    pub(super) fn in_flight(&self) -> usize {
+        self.shared.most_in_flight.saturating_sub(self.shared.in_flight.available_permits())
+    }
+
+    /// Which collections there are, at this offset or later, and at which it was.
+    ///
+    /// # Errors
+    /// See [`GatewayError`].
+    pub async fn catalog(
+        &self,
+        at_least: Offset,
+        timeout: Duration,
+    ) -> Result<(Offset, Vec<Collection>), GatewayError> {
+        let deadline = Instant::now() + timeout;
+        let permit = self.shared.in_flight.try_acquire();
+        let _permit = permit.map_err(|_| GatewayError::Overloaded)?;
+        self.reached(at_least, deadline).await?;
+        let resend = Resend { after: RESEND_SESSION, with_office: false };
+        match self.call(&Queue::Read, Request::Catalog { at_least }, deadline, resend).await {
+            Ok(Reply::Catalog { offset, collections }) => Ok((offset, collections)),
             Ok(_) | Err(CallError::TimedOut { sent: true }) => Err(GatewayError::ReadTimedOut),
             Err(error) => Err(error.into()),
         }

@@ -7,10 +7,11 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::timeout;
 use tracing::{debug, warn};
 
+use super::views::Views;
 use crate::domain::events::{Cause, Event, Events, Kind};
 use crate::domain::ids::{Epoch, NodeId};
 use crate::ports::coordination::{Coordination, CoordinationError, CoordinationView};
@@ -28,13 +29,14 @@ const VIEW_LIMIT: Duration = Duration::from_secs(5);
 pub struct Journal {
     ambient: Ambient,
     coordination: Arc<dyn Coordination>,
+    views: Views,
     waiting: Arc<Mutex<VecDeque<Event>>>,
     noted: Arc<Notify>,
 }
 
 impl Journal {
-    pub(super) fn new(ambient: Ambient, coordination: Arc<dyn Coordination>) -> Self {
-        Self { ambient, coordination, waiting: Arc::default(), noted: Arc::default() }
+    pub(super) fn new(ambient: Ambient, coordination: Arc<dyn Coordination>, views: Views) -> Self {
+        Self { ambient, coordination, views, waiting: Arc::default(), noted: Arc::default() }
     }
 
     /// The events kept, and those that are yet to be; oldest first.
@@ -46,7 +48,7 @@ impl Journal {
     /// Follows the events.
     #[must_use]
     pub fn follow(&self) -> Follower {
-        Follower { view: self.coordination.view() }
+        Follower { views: self.views.clone() }
     }
 
     fn kept(&self) -> Events {
@@ -139,8 +141,9 @@ impl Journal {
     /// Writes events and waits to see them; only then they wait no more. An attempt whose end is
     /// unknown is followed by another: what has arrived is not added again.
     async fn write(&self, waiting: &[Event]) -> Result<(), CoordinationError> {
-        let mut view = self.coordination.view();
-        let current = view.borrow_and_update().events.clone();
+        let mut views = self.views.clone();
+        drop(views.borrow_and_update());
+        let current = self.coordination.view().borrow().events.clone();
         let kept = current.as_ref().map(|it| it.value.clone()).unwrap_or_default();
         if !kept.has(waiting) {
             let expected = current.map(|it| it.version);
@@ -149,7 +152,7 @@ impl Journal {
                 Ok(()) | Err(CoordinationError::Conflict) => {}
                 Err(error) => return Err(error),
             }
-            let _ = timeout(VIEW_LIMIT, view.changed()).await;
+            let _ = timeout(VIEW_LIMIT, views.changed()).await;
         }
         if self.kept().has(waiting) {
             let mut all = self.lock();
@@ -165,7 +168,7 @@ fn kept(view: &CoordinationView) -> Events {
 
 /// Sees events come.
 pub struct Follower {
-    view: watch::Receiver<CoordinationView>,
+    views: Views,
 }
 
 impl Follower {
@@ -173,12 +176,12 @@ impl Follower {
     /// there will be none any more.
     pub async fn after(&mut self, id: u64) -> Option<Vec<Event>> {
         loop {
-            let events = kept(&self.view.borrow_and_update());
+            let events = kept(&self.views.borrow_and_update());
             let new: Vec<_> = events.as_slice().iter().filter(|it| it.id > id).cloned().collect();
             if !new.is_empty() {
                 return Some(new);
             }
-            self.view.changed().await.ok()?;
+            self.views.changed().await.ok()?;
         }
     }
 }

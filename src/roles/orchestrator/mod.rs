@@ -2,8 +2,9 @@
 //!
 //! `gateway` carries requests to workers and back; `roster` listens to the workers' signs of
 //! life; `controller` keeps one master and the wanted number of slaves, and `autoscaler` says
-//! how many that are; `control` is what people may ask of it; `journal` keeps what was decided and why; `status` puts together what
-//! is known of each worker, and `sight` makes metrics of it.
+//! how many that are; `control` is what people may ask of it; `journal` keeps what was decided and
+//! why; `records` reads the log out; `status` puts together what is known of each worker, and
+//! `sight` makes metrics of it.
 
 mod autoscaler;
 pub mod control;
@@ -12,9 +13,11 @@ mod failover;
 pub mod gateway;
 mod infancy;
 pub mod journal;
+pub mod records;
 mod roster;
 mod sight;
 pub mod status;
+mod views;
 mod vigil;
 
 use std::sync::Arc;
@@ -32,6 +35,7 @@ use crate::domain::ids::{NodeId, OrchestratorId, Pid};
 use crate::domain::scaling::{Outlook, ScalingRules};
 use crate::ports::containers::{Containers, ContainersError};
 use crate::ports::coordination::Coordination;
+use crate::ports::log::Log;
 use crate::ports::progress::ProgressFeed;
 use crate::ports::requests::RequestSender;
 use controller::Controller;
@@ -39,6 +43,7 @@ use gateway::Gateway;
 use journal::Journal;
 use roster::Roster;
 use status::{Observer, WorkerStatus};
+use views::{Carrier, Views};
 
 /// How long the last events may take to be kept.
 const FLUSH_LIMIT: Duration = Duration::from_secs(1);
@@ -54,6 +59,8 @@ pub struct Parts {
     pub coordination: Arc<dyn Coordination>,
     /// What starts and ends workers.
     pub containers: Arc<dyn Containers>,
+    /// What was written, to be read.
+    pub log: Arc<dyn Log>,
     /// Clock and names.
     pub ambient: Ambient,
 }
@@ -84,6 +91,7 @@ pub struct Handle {
     pub journal: Journal,
     parts: Parts,
     observer: Observer,
+    views: Views,
     outlook: latest::Receiver<Option<Outlook>>,
     promotion_limit: Duration,
     scaling: ScalingRules,
@@ -177,6 +185,7 @@ impl Handle {
 /// An orchestrator that is ready to run.
 pub struct Orchestrator {
     handle: Handle,
+    carrier: Carrier,
     roster: Roster,
     controller: Controller,
 }
@@ -187,13 +196,16 @@ impl Orchestrator {
     pub fn new(parts: Parts, settings: &Settings) -> Self {
         sight::describe();
         let roster = Roster::new(parts.progress.subscribe());
-        let journal = Journal::new(parts.ambient.clone(), Arc::clone(&parts.coordination));
+        let carrier = Carrier::new(&parts.coordination);
+        let coordination = Arc::clone(&parts.coordination);
+        let journal = Journal::new(parts.ambient.clone(), coordination, carrier.views());
         let gateway = Gateway::new(&parts, &roster, settings.in_flight);
-        let observer = Observer::new(&parts, roster.view());
+        let observer = Observer::new(&parts, roster.view(), carrier.views());
         let controller = Controller::new(
             parts.clone(),
             settings.clone(),
             &roster,
+            carrier.views(),
             gateway.clone(),
             journal.clone(),
         );
@@ -202,11 +214,12 @@ impl Orchestrator {
             journal,
             parts,
             observer,
+            views: carrier.views(),
             outlook: controller.outlook(),
             promotion_limit: settings.promotion_limit,
             scaling: settings.scaling,
         };
-        Self { handle, roster, controller }
+        Self { handle, carrier, roster, controller }
     }
 
     /// The way to ask it things.
@@ -224,6 +237,7 @@ impl Orchestrator {
         let coordination = Arc::clone(&self.handle.parts.coordination);
         let task = |name| info_span!("orchestrator", task = name);
         tasks.spawn(self.handle.gateway.clone().dispatch().instrument(task("replies")));
+        tasks.spawn(self.carrier.run().instrument(task("coordination")));
         tasks.spawn(self.roster.listen().instrument(task("roster")));
         tasks.spawn(self.controller.run().instrument(task("controller")));
         tasks.spawn(self.handle.journal.clone().keep().instrument(task("journal")));

@@ -12,6 +12,7 @@ const EPOCH: &str = "rideshare_epoch";
 const WORKERS: &str = "rideshare_workers";
 const WANTED: &str = "rideshare_slaves_wanted";
 const PAUSED: &str = "rideshare_paused";
+const IN_FLIGHT: &str = "rideshare_requests_in_flight";
 const LAG: &str = "rideshare_worker_lag_records";
 const APPLIED: &str = "rideshare_worker_applied_offset";
 
@@ -26,6 +27,7 @@ pub(super) fn describe() {
     describe_gauge!(WORKERS, Unit::Count, "Workers that run, by what they say they do.");
     describe_gauge!(WANTED, Unit::Count, "Slaves that there are to be.");
     describe_gauge!(PAUSED, "Whether healing and scaling stand still: 1 or 0.");
+    describe_gauge!(IN_FLIGHT, Unit::Count, "Requests that wait for a worker's answer.");
     describe_gauge!(LAG, Unit::Count, "Records that a worker lacks of what the furthest has.");
     describe_gauge!(APPLIED, "How far a worker has applied the log.");
 }
@@ -54,6 +56,7 @@ impl Handle {
         gauge!(READY).set(flag(self.unready().is_empty()));
         let scale = self.scale();
         gauge!(WANTED).set(f64::from(scale.slaves));
+        gauge!(IN_FLIGHT).set(self.gateway.in_flight() as f64);
         gauge!(PAUSED).set(flag(scale.paused));
         gauge!(IN_CONTROL).set(flag(scale.outlook.is_some()));
     }

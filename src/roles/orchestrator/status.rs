@@ -8,6 +8,7 @@ use tokio::sync::watch;
 
 use super::Parts;
 use super::roster::{Sign, Signs};
+use super::views::Views;
 use crate::domain::ids::{DatabaseAddress, Epoch, NodeId, Offset, Pid};
 use crate::domain::message::Role;
 use crate::ports::containers::{Container, ContainerState};
@@ -59,16 +60,16 @@ pub struct WorkerStatus {
 #[derive(Clone)]
 pub(super) struct Observer {
     containers: watch::Receiver<Vec<Container>>,
-    coordination: watch::Receiver<CoordinationView>,
+    coordination: Views,
     signs: latest::Receiver<Signs>,
     ambient: Ambient,
 }
 
 impl Observer {
-    pub(super) fn new(parts: &Parts, signs: latest::Receiver<Signs>) -> Self {
+    pub(super) fn new(parts: &Parts, signs: latest::Receiver<Signs>, views: Views) -> Self {
         Self {
             containers: parts.containers.watch(),
-            coordination: parts.coordination.view(),
+            coordination: views,
             signs,
             ambient: parts.ambient.clone(),
         }
@@ -153,11 +154,17 @@ impl Observer {
 
     /// Waits until a worker says itself that it is in office, for this epoch or a later one. A master
     /// that is just deposed may know of the epoch before it has stepped down.
-    pub(super) async fn in_office(&self, node: &NodeId, epoch: Epoch) {
+    ///
+    /// # Errors
+    /// When this orchestrator ends and hears of nobody any more.
+    pub(super) async fn in_office(
+        &self,
+        node: &NodeId,
+        epoch: Epoch,
+    ) -> Result<(), latest::Closed> {
         let mut signs = self.signs.clone();
         let says_so = |it: &Sign| it.progress.role == Role::Master && it.progress.epoch >= epoch;
-        let _ =
-            signs.until(|signs| signs.workers.get(node).filter(|it| says_so(it)).map(drop)).await;
+        signs.until(|signs| signs.workers.get(node).filter(|it| says_so(it)).map(drop)).await
     }
 
     /// Waits until a master is in office and a slave serves.
@@ -239,7 +246,7 @@ mod tests {
         let members = [(node, member)].into();
         let observer = Observer {
             containers: watch::channel(vec![container]).1,
-            coordination: watch::channel(CoordinationView { members, ..Default::default() }).1,
+            coordination: latest::channel(CoordinationView { members, ..Default::default() }).1,
             signs: latest::Sender::new(Signs::default()).subscribe(),
             ambient: Ambient { now_ms: Arc::new(|| NOW_MS), ..Ambient::real() },
         };

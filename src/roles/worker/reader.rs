@@ -151,15 +151,20 @@ impl Reader {
         let node = self.settings.node.clone();
         async move {
             let reply = match delivery.request.as_ref() {
-                Request::Read(operation) => {
+                request @ (Request::Read(_) | Request::Catalog { .. }) => {
                     let reached = tokio::select! {
                         biased;
-                        reached = reach(&mut position, operation.consistency, delivery.expires_at) => reached,
+                        reached = reach(&mut position, least(request), delivery.expires_at) => reached,
                         _ = served.changed() => None,
                     };
                     match reached {
                         Some(offset) => {
-                            let reply = read(store.as_ref(), operation, offset).await;
+                            let reply = match request {
+                                Request::Read(operation) => {
+                                    read(store.as_ref(), operation, offset).await
+                                }
+                                _ => catalog(store.as_ref(), offset).await,
+                            };
                             reply.filter(|_| still_holds(&position, offset))
                         }
                         // The asker has given up, or somebody else is to answer.
@@ -191,16 +196,33 @@ fn confirm(done: oneshot::Sender<()>) {
     let _ = done.send(());
 }
 
+/// How far the state must have come for a request.
+const fn least(request: &Request) -> Option<Offset> {
+    match request {
+        Request::Read(ReadOperation { consistency: Consistency::Session(offset), .. })
+        | Request::Catalog { at_least: offset } => Some(*offset),
+        _ => None,
+    }
+}
+
+/// Which collections a store has that holds at least everything up to `offset`. `None` when the
+/// database is away.
+async fn catalog(store: &dyn Store, offset: Offset) -> Option<Reply> {
+    match store.catalog().await {
+        Ok(collections) => Some(Reply::Catalog { offset, collections }),
+        Err(error) => {
+            warn!(error = %format!("{:#}", anyhow::Error::new(error)), "collections not listed");
+            None
+        }
+    }
+}
+
 /// Waits until the state is as new as the read wants it, and says how new it is.
 async fn reach(
     position: &mut latest::Receiver<Position>,
-    consistency: Consistency,
+    least: Option<Offset>,
     expires_at: tokio::time::Instant,
 ) -> Option<Offset> {
-    let least = match consistency {
-        Consistency::Session(offset) => Some(offset),
-        Consistency::Eventual | Consistency::Strong => None,
-    };
     let reached = position.until(|at| at.applied.filter(|_| at.applied >= least));
     timeout_at(expires_at, reached).await.ok()?.ok()
 }

@@ -284,6 +284,10 @@ impl Sequencer {
                 Request::Write(write) => writes.push((delivery.tried, (delivery.ticket, write))),
                 Request::Read(read) => reads.push((delivery.ticket, (read, delivery.expires_at))),
                 Request::Ping => self.answer(vec![(delivery.ticket, Reply::Pong)]).await,
+                // Only slaves are asked that. Whoever sent it here has to ask again.
+                Request::Catalog { .. } => {
+                    self.answer(vec![(delivery.ticket, Reply::TimedOut)]).await;
+                }
             }
         }
         let Some(leading) = &mut self.leading else { return Ok(()) };
@@ -344,6 +348,8 @@ impl Sequencer {
             fetch(self.replica.store().as_ref(), self.settings.store_patience, &needs).await?;
         let plan = planner::plan(requests, view, self.replica.window());
         metrics::histogram!("rideshare_worker_batch_requests").record(requests.len() as f64);
+        let repeated = plan.answers.iter().filter(|answer| matches!(answer, Answer::Recorded(_)));
+        metrics::counter!("rideshare_worker_duplicates_total").increment(repeated.count() as u64);
         let Some(leading) = &mut self.leading else { return Err(Interruption::Fenced) };
         let (epoch, sequence) = (leading.epoch, leading.next_sequence);
         leading.next_sequence = sequence.next();

@@ -95,12 +95,15 @@ pub(crate) async fn leader_record_outlives_every_session<F: CoordinationFactory>
     let service = F::start().await;
     let first = service.session().await;
     first.set_leader(&leader(1, "n1"), None).await.unwrap();
-    first.set_scale(&ScaleRecord { slaves: 2, manual: true, paused: false }, None).await.unwrap();
+    first
+        .set_scale(&ScaleRecord { slaves: 2, manual: true, ..ScaleRecord::default() }, None)
+        .await
+        .unwrap();
     first.close().await;
     drop(first);
     let second = service.session().await;
     leader_when(&second, &leader(1, "n1")).await;
-    scale_when(&second, ScaleRecord { slaves: 2, manual: true, paused: false }).await;
+    scale_when(&second, ScaleRecord { slaves: 2, manual: true, ..ScaleRecord::default() }).await;
     service.finish().await;
 }
 
@@ -121,7 +124,7 @@ pub(crate) async fn scale_record_is_changed_by_who_knows_its_version<F: Coordina
     let (first, second) = (service.session().await, service.session().await);
     first.set_scale(&scale(1), None).await.unwrap();
     let old = scale_when(&second, scale(1)).await;
-    let by_hand = ScaleRecord { slaves: 5, manual: true, paused: false };
+    let by_hand = ScaleRecord { slaves: 5, manual: true, ..ScaleRecord::default() };
     second.set_scale(&by_hand, Some(old)).await.unwrap();
     let refused = first.set_scale(&scale(3), Some(old)).await;
     assert!(is_conflict(&refused), "{refused:?}");

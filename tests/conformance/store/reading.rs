@@ -280,7 +280,22 @@ pub(crate) async fn collections_are_those_that_hold_documents<F: StoreFactory>(f
     let mut expected: Vec<_> = names.map(name).to_vec();
     expected.sort();
     assert_eq!(store.collections().await.unwrap(), expected);
-    apply(&*store, &[delete(&name("aa"), 1), clear(&name("b"))], 2).await;
+    // With those that have an index, and no documents.
+    apply(&*store, &[index(&name("aa"), "x.y"), index(&name("aa"), "a")], 2).await;
+    let listed = store.catalog().await.unwrap();
+    let mut all = expected.clone();
+    all.push(name("indexed-only"));
+    all.sort();
+    let names: Vec<_> = listed.iter().map(|collection| collection.name.clone()).collect();
+    assert_eq!(names, all);
+    let indexes_of = |wanted: &str| {
+        let found = listed.iter().find(|collection| collection.name == name(wanted));
+        found.map(|collection| collection.indexes.clone()).unwrap_or_default()
+    };
+    assert_eq!(indexes_of("aa"), ["a", "x.y"]);
+    assert_eq!(indexes_of("indexed-only"), ["a"]);
+    assert_eq!(indexes_of("b"), [""; 0]);
+    apply(&*store, &[delete(&name("aa"), 1), clear(&name("b"))], 3).await;
     expected.retain(|collection| !["aa", "b"].contains(&collection.as_str()));
     assert_eq!(store.collections().await.unwrap(), expected);
 }

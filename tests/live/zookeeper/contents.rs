@@ -240,7 +240,7 @@ async fn with_credentials_only_their_owner_gets_in() {
     let session = connected(&settings).await;
     register_all(&session).await;
     session
-        .set_scale(&ScaleRecord { slaves: 2, manual: false, paused: false }, None)
+        .set_scale(&ScaleRecord { slaves: 2, manual: false, ..ScaleRecord::default() }, None)
         .await
         .unwrap();
     let other = connected(&settings).await;

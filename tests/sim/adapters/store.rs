@@ -11,6 +11,7 @@ use rideshare::domain::document::{CollectionName, Document, DocumentId, Value};
 use rideshare::domain::filter::Filter;
 use rideshare::domain::ids::{DatabaseAddress, Offset};
 use rideshare::domain::log::{Change, History};
+use rideshare::domain::message::Collection;
 use rideshare::domain::query::Query;
 use rideshare::ports::store::{Copied, Store, StoreError};
 
@@ -61,6 +62,11 @@ impl Disk {
         }
     }
 
+    /// From where on the log would be needed after that.
+    pub(crate) async fn earlier_offset(&self) -> Offset {
+        self.earlier.history().await.unwrap_or_default().next_offset()
+    }
+
     /// Loses what was applied last. True if there was anything to lose.
     pub(crate) async fn set_back(&self) -> bool {
         if !lock(&self.state).has_earlier {
@@ -71,7 +77,10 @@ impl Disk {
             state.fell_back = true;
             state.consistent_at = state.earlier_consistent_at;
         }
-        self.database.copy_from(&self.earlier.address()).await.is_ok()
+        let copied = self.database.copy_from(&self.earlier.address()).await.is_ok();
+        // The worker may have looked half way, and must look again.
+        lock(&self.state).fell_back = true;
+        copied
     }
 
     /// Loses everything.
@@ -196,6 +205,11 @@ impl Store for SimStore {
     async fn collections(&self) -> Result<Vec<CollectionName>, StoreError> {
         self.query("collections").await?;
         self.disk.database.collections().await
+    }
+
+    async fn catalog(&self) -> Result<Vec<Collection>, StoreError> {
+        self.query("catalog").await?;
+        self.disk.database.catalog().await
     }
 
     async fn check(&self) -> Result<(), StoreError> {

@@ -27,6 +27,9 @@ pub(crate) use self::contents::digest;
 /// What a run may not do, as a sentence.
 pub(crate) type Verdict = Result<(), String>;
 
+/// Where a request stands in the log, and what it came to.
+pub(crate) type Recorded = (Offset, Outcome);
+
 /// The state behind each offset.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
@@ -41,10 +44,14 @@ pub(crate) struct Oracle {
     next_sequence: Sequence,
     /// Who appended the epoch record that counts.
     in_office: String,
+    /// Who was in office before, and since when.
+    masters: BTreeMap<Epoch, String>,
     moments: Vec<Moment>,
     contents: Contents,
     requests: BTreeMap<RequestId, WriteRequest>,
-    outcomes: BTreeMap<RequestId, (Offset, Outcome)>,
+    outcomes: BTreeMap<RequestId, Vec<Recorded>>,
+    /// How many records the log keeps, where it does not keep all.
+    retention: Option<u64>,
     /// Strong reads that begin now must see everything up to here.
     confirmed: Option<Offset>,
     pub(crate) figures: Figures,
@@ -59,9 +66,16 @@ pub(crate) struct Figures {
     pub(crate) answers: u64,
     pub(crate) reads: u64,
     pub(crate) states: u64,
+    /// Requests that were repeated when the log had forgotten them, and carried out again.
+    pub(crate) forgotten: u64,
 }
 
 impl Oracle {
+    /// For a log that keeps so many records, or all.
+    pub(crate) fn new(retention: Option<usize>) -> Self {
+        Self { retention: retention.map(|kept| kept as u64), ..Self::default() }
+    }
+
     /// The offset that the next record gets.
     fn next_offset(&self) -> Offset {
         Offset(self.moments.len() as u64)
@@ -120,6 +134,7 @@ impl Oracle {
     fn begin(&mut self, record: &Record, master: &str, appender: &str) -> Verdict {
         (self.epoch, self.next_sequence) = (record.epoch, Sequence(0));
         self.in_office = appender.to_owned();
+        self.masters.insert(self.epoch, self.in_office.clone());
         let log_id = self.log_id.get_or_insert_with(|| record.log_id.clone());
         if *log_id != record.log_id {
             return Err(format!("epoch {} begins another history", record.epoch));
@@ -159,10 +174,15 @@ impl Oracle {
         for change in &entry.changes {
             self.contents.apply(offset, change);
         }
-        if let Some((earlier, _)) = self.outcomes.get(id) {
-            return Err(format!("I2: request {id} is at {earlier} and again at {offset}"));
+        let recorded = self.outcomes.entry(id.clone()).or_default();
+        if let Some((earlier, _)) = recorded.last() {
+            // Nobody can know a request again that the log has forgotten.
+            if self.retention.is_none_or(|kept| offset.0 - earlier.0 < kept) {
+                return Err(format!("I2: request {id} is at {earlier} and again at {offset}"));
+            }
+            self.figures.forgotten += 1;
         }
-        self.outcomes.insert(id.clone(), (offset, entry.outcome.clone()));
+        recorded.push((offset, entry.outcome.clone()));
         match expected {
             Some(expected)
                 if expected.outcome == entry.outcome && expected.changes == entry.changes =>
@@ -191,14 +211,12 @@ impl Oracle {
             return Ok(());
         }
         let id = &request.id;
-        match self.outcomes.get(id) {
-            Some((at, recorded)) if *at == offset && recorded == outcome => {}
-            recorded => {
-                return Err(format!(
-                    "I1: request {id} is answered with {outcome:?} at {offset}, but the log says \
-                     {recorded:?}"
-                ));
-            }
+        let recorded = self.outcomes(id);
+        if !recorded.contains(&(offset, outcome.clone())) {
+            return Err(format!(
+                "I1: request {id} is answered with {outcome:?} at {offset}, but the log says \
+                 {recorded:?}"
+            ));
         }
         if request.acknowledgement != Acknowledgement::Logged && applied < Some(offset) {
             return Err(format!("I1: {id} at {offset} is answered before it is applied"));
@@ -227,9 +245,17 @@ impl Oracle {
         Ok(())
     }
 
+    /// Judges the word that a worker came into office with this epoch, or with a later one.
+    pub(crate) fn check_switchover(&self, to: &str, epoch: Epoch) -> Verdict {
+        if self.masters.range(epoch..).any(|(_, master)| master == to) {
+            return Ok(());
+        }
+        Err(format!("{to} is said to be master since epoch {epoch}, which the log does not say"))
+    }
+
     /// What a repetition of this request must be answered, if it has come to anything.
-    pub(crate) fn outcome(&self, id: &RequestId) -> Option<&(Offset, Outcome)> {
-        self.outcomes.get(id)
+    pub(crate) fn outcomes(&self, id: &RequestId) -> &[Recorded] {
+        self.outcomes.get(id).map(Vec::as_slice).unwrap_or_default()
     }
 }
 

@@ -1,8 +1,10 @@
 //! The system under test: where its services are.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use reqwest::Client;
+use rideshare::adapters::http_client;
 use serde_json::{Value, json};
 
 use super::client::{Answer, Service};
@@ -35,7 +37,11 @@ pub(crate) struct Target {
 impl Target {
     /// A client with more patience than any request may take.
     pub(crate) fn client() -> Client {
-        Client::builder().no_proxy().timeout(Duration::from_secs(70)).build().unwrap()
+        http_client::builder(Path::new(""))
+            .unwrap()
+            .timeout(Duration::from_secs(70))
+            .build()
+            .unwrap()
     }
 
     pub(crate) fn new(client: &Client, database: &str, users: &[String], rides: &[String]) -> Self {

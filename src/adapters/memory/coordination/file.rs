@@ -55,8 +55,11 @@ mod tests {
         let file = RecordsFile::new(&directory.path().join("coordination.json"));
         assert_eq!(file.load().await.unwrap(), Records::default());
         for slaves in [1, 2] {
-            let scale =
-                Stored::replaced(None, None, ScaleRecord { slaves, manual: true, paused: false });
+            let scale = Stored::replaced(
+                None,
+                None,
+                ScaleRecord { slaves, manual: true, ..ScaleRecord::default() },
+            );
             let records = Records { scale, ..Records::default() };
             file.save(&records).await.unwrap();
             assert_eq!(file.load().await.unwrap(), records);

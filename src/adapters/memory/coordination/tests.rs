@@ -51,7 +51,8 @@ async fn session_that_is_cut_sees_its_last_view_and_gets_nothing_done() {
         cut.register(&id, &OrchestratorStatus::default()).await,
         cut.lock_controller(&id).await.map(|_| ()),
         cut.set_leader(&leader(1), None).await,
-        cut.set_scale(&ScaleRecord { slaves: 1, manual: false, paused: false }, None).await,
+        cut.set_scale(&ScaleRecord { slaves: 1, manual: false, ..ScaleRecord::default() }, None)
+            .await,
     ];
     for result in results {
         assert!(matches!(result, Err(CoordinationError::Unavailable(_))), "{result:?}");
@@ -143,7 +144,7 @@ async fn closed_session_gets_nothing_done_and_is_forgotten_when_dropped() {
 async fn records_outlive_the_process_and_entries_do_not() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("coordination.json");
-    let scale = ScaleRecord { slaves: 4, manual: true, paused: false };
+    let scale = ScaleRecord { slaves: 4, manual: true, ..ScaleRecord::default() };
     let version = {
         let service = MemoryCoordination::open(TIMEOUT, &path).await.unwrap();
         let session = service.session();

@@ -32,6 +32,7 @@ use crate::domain::document::{CollectionName, Document, DocumentId, Value};
 use crate::domain::filter::Filter;
 use crate::domain::ids::DatabaseAddress;
 use crate::domain::log::{Change, History};
+use crate::domain::message::Collection;
 use crate::domain::query::Query;
 use crate::ports::store::{Copied, Store, StoreError};
 
@@ -189,6 +190,10 @@ impl Store for SqliteStore {
 
     async fn collections(&self) -> Result<Vec<CollectionName>, StoreError> {
         self.read(|reader, _| reader.collections()).await
+    }
+
+    async fn catalog(&self) -> Result<Vec<Collection>, StoreError> {
+        self.read(|reader, _| reader.catalog()).await
     }
 
     /// A part of this process: it is there, and it does not forget.

@@ -1,12 +1,15 @@
 //! Reading rows: one state of the file, documents from their bytes, and a limit of patience.
 
+use std::collections::BTreeMap;
+
 use anyhow::anyhow;
-use rusqlite::Connection;
 use rusqlite::types::ValueRef;
+use rusqlite::{Connection, Row};
 use tokio::time::Instant;
 
 use super::catalog;
 use crate::domain::document::{CollectionName, Document};
+use crate::domain::message::Collection;
 use crate::ports::store::StoreError;
 
 /// How many rows are read between two looks at the clock.
@@ -56,6 +59,23 @@ impl<'a> Reader<'a> {
         Ok(catalog::number_of(self.connection, name)?)
     }
 
+    /// All collections that hold documents or have an index, ascending, with their indexes.
+    pub(super) fn catalog(&self) -> Result<Vec<Collection>, StoreError> {
+        let filled = self.collections()?;
+        let mut fields: BTreeMap<_, Vec<_>> =
+            filled.into_iter().map(|name| (name, Vec::new())).collect();
+        let sql = "SELECT name, field FROM indexes
+                   JOIN collections ON collections.number = indexes.collection
+                   ORDER BY field";
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let name = collection_name(row)?;
+            fields.entry(name).or_default().push(row.get(1)?);
+        }
+        Ok(fields.into_iter().map(|(name, indexes)| Collection { name, indexes }).collect())
+    }
+
     /// The names of all collections that hold documents, ascending.
     pub(super) fn collections(&self) -> Result<Vec<CollectionName>, StoreError> {
         let sql = "SELECT name FROM collections
@@ -65,9 +85,7 @@ impl<'a> Reader<'a> {
         let mut rows = statement.query([])?;
         let mut names = Vec::new();
         while let Some(row) = rows.next()? {
-            let name =
-                CollectionName::parse(row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?);
-            names.push(name.map_err(|error| StoreError::Internal(error.into()))?);
+            names.push(collection_name(row)?);
         }
         Ok(names)
     }
@@ -89,4 +107,10 @@ pub(super) fn decode(body: ValueRef<'_>) -> Result<Document, StoreError> {
     let bytes = body.as_blob().map_err(rusqlite::Error::from)?;
     rmp_serde::from_slice(bytes)
         .map_err(|error| StoreError::Internal(anyhow!(error).context("unreadable document")))
+}
+
+/// The name of a collection in the first column.
+fn collection_name(row: &Row<'_>) -> Result<CollectionName, StoreError> {
+    let text = row.get_ref(0)?.as_str().map_err(rusqlite::Error::from)?;
+    CollectionName::parse(text).map_err(|error| StoreError::Internal(error.into()))
 }
