@@ -12,7 +12,8 @@
 # RIDESHARE_RABBITMQ__URL, RIDESHARE_ZOOKEEPER__HOSTS and RIDESHARE_MONGODB__URL name; those of
 # scripts/services.sh, which installs them on Debian as root; containers of the official images.
 #
-# The tests of the descriptions of the services need schemathesis, from PyPI.
+# The tests of the descriptions of the services need schemathesis, and that of backups in an object
+# store needs moto, both from PyPI.
 #
 # The Docker tests need root and a Docker engine. On Debian one is installed or started where none
 # answers, and images that it neither has nor can pull are built by scripts/images.sh. One of the
@@ -49,6 +50,8 @@ readonly TEST_IMAGES=(base rabbitmq zookeeper mongo nginx)
 
 # The version that the descriptions of the services are tried with.
 readonly SCHEMATHESIS=4.32.5
+# The object store that backups are tried with.
+readonly MOTO=5.2.5
 
 say() { printf '\n== %s\n' "$*"; }
 
@@ -135,20 +138,30 @@ provide_compose() {
     }
 }
 
-# A Python program, kept below target/ in an environment of its own.
-prepare_schemathesis() {
-    local home=target/schemathesis
-    say "schemathesis"
+# Python programs, each kept below target/ in an environment of its own.
+prepare_python_tools() {
+    say "schemathesis and moto"
     if ! python3 -c 'import ensurepip' 2>/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
         apt-get update -q && apt-get install -yq --no-install-recommends python3-venv
     fi
-    if ! { [ -x "$home/bin/st" ] || python3 -m venv "$home"; } ||
-        ! "$home/bin/pip" install -q "schemathesis==$SCHEMATHESIS"; then
-        cannot "tests with schemathesis: Python with venv, or the package, is missing"
-        return
+    if python_tool schemathesis "schemathesis==$SCHEMATHESIS"; then
+        export RIDESHARE_TEST_SCHEMATHESIS="$PWD/target/schemathesis/bin/st"
+        features+=(schemathesis)
     fi
-    export RIDESHARE_TEST_SCHEMATHESIS="$PWD/$home/bin/st"
-    features+=(schemathesis)
+    if python_tool moto "moto[server]==$MOTO"; then
+        export RIDESHARE_TEST_MOTO="$PWD/target/moto/bin/moto_server"
+        features+=(s3)
+    fi
+}
+
+# python_tool NAME REQUIREMENT
+python_tool() {
+    local name=$1 requirement=$2 home=target/$1
+    if ! { [ -x "$home/bin/pip" ] || python3 -m venv "$home"; } ||
+        ! "$home/bin/pip" install -q "$requirement"; then
+        cannot "tests with $name: Python with venv, or the package, is missing"
+        return 1
+    fi
 }
 
 # Last, so that the last lines are the test runner's.
@@ -186,7 +199,7 @@ check_docs
 check_mutations
 prepare_live_tests
 prepare_docker_tests
-prepare_schemathesis
+prepare_python_tools
 if [ "${#skipped[@]}" -gt 0 ]; then
     say "not run here"
     printf '  %s\n' "${skipped[@]}"

@@ -168,6 +168,84 @@ fn time_now() -> String {
     now.format(&time::format_description::well_known::Rfc3339).unwrap()
 }
 
+/// A server of the S3 protocol, of the Python package moto.
+#[cfg(feature = "s3")]
+struct S3 {
+    process: std::process::Child,
+    endpoint: String,
+}
+
+#[cfg(feature = "s3")]
+impl S3 {
+    async fn start(client: &reqwest::Client) -> Self {
+        let port = {
+            let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+            free.local_addr().unwrap().port().to_string()
+        };
+        let program = std::env::var("RIDESHARE_TEST_MOTO").expect("the path of moto_server");
+        let process = std::process::Command::new(program)
+            .args(["-H", "127.0.0.1", "-p", &port])
+            .stdout(std::process::Stdio::null())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let endpoint = format!("http://127.0.0.1:{port}");
+        let bucket = format!("{endpoint}/backups");
+        crate::support::until("a bucket", async || {
+            client.put(&bucket).send().await.is_ok_and(|answer| answer.status().is_success())
+        })
+        .await;
+        Self { process, endpoint }
+    }
+
+    fn variables(&self) -> [(&str, &str); 5] {
+        [
+            ("AWS_ACCESS_KEY_ID", "a-key"),
+            ("AWS_SECRET_ACCESS_KEY", "a-secret"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ENDPOINT", &self.endpoint),
+            ("AWS_ALLOW_HTTP", "true"),
+        ]
+    }
+}
+
+#[cfg(feature = "s3")]
+impl Drop for S3 {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[cfg(feature = "s3")]
+#[tokio::test(flavor = "multi_thread")]
+async fn backup_may_lie_in_an_object_store() {
+    let system = System::start(1).await;
+    let s3 = S3::start(&system.client).await;
+    let place = "s3://backups/rideshare/today";
+    let run = |system: &System, arguments: &[&str]| {
+        let all = [&["ctl", "--json", "--url", &system.url], arguments].concat();
+        let (code, text) = command(&all, &s3.variables());
+        assert_eq!(code, Some(0), "{arguments:?}: {text}");
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let insert = |number: i64| {
+        json!({
+            "op": "insert", "collection": COLLECTION, "documents": [{ "_id": number }],
+        })
+    };
+    assert_eq!(system.post("/api/v1/db/write", &insert(1)).await.status, 201);
+    assert_eq!(run(&system, &["backup", place])["backup"], "whole");
+    assert_eq!(system.post("/api/v1/db/write", &insert(2)).await.status, 201);
+    assert_eq!(run(&system, &["backup", place])["backup"], "continued");
+    let other = System::start(1).await;
+    run(&other, &["restore", place]);
+    assert_eq!(contents(&other).await, contents(&system).await);
+    let secret =
+        command(&["ctl", "backup", "s3://no-such-bucket/x", "--url", &system.url], &s3.variables());
+    assert!(secret.0 == Some(1) && !secret.1.contains("a-secret"), "{secret:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn documents_that_are_too_many_for_one_answer_are_all_kept() {
     let system = System::start(1).await;

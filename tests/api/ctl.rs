@@ -1,5 +1,7 @@
 //! `rideshare ctl` beside a running system, as people and as programs use it.
 
+use std::io::BufRead;
+
 use serde_json::{Value, json};
 
 use crate::support::{System, command};
@@ -101,4 +103,25 @@ fn shells_and_manuals_know_every_command() {
     }
     let (code, text) = command(&["man", &format!("{path}/nowhere")], &[]);
     assert!(code == Some(1) && text.contains("nowhere"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watch_tells_how_the_system_is_again_and_again() {
+    let system = System::start(1).await;
+    system.settle(1).await;
+    let mut watching = std::process::Command::new(env!("CARGO_BIN_EXE_rideshare"))
+        .args(["ctl", "watch", "--json", "--url", &system.url])
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let lines = std::io::BufReader::new(watching.stdout.take().unwrap()).lines();
+    let seen: Vec<Value> =
+        lines.take(2).map(|line| serde_json::from_str(&line.unwrap()).unwrap()).collect();
+    watching.kill().unwrap();
+    watching.wait().unwrap();
+    for look in &seen {
+        assert_eq!(look["ready"], true, "{look}");
+        assert_eq!(look["workers"].as_array().unwrap().len(), 2, "{look}");
+        assert!(!look["events"].as_array().unwrap().is_empty(), "{look}");
+    }
 }

@@ -8,6 +8,7 @@ mod kills;
 mod orchestrators;
 mod outages;
 mod poison;
+mod renewal;
 mod restarts;
 mod start_order;
 mod switchovers;

@@ -142,7 +142,9 @@ async fn replay(
         }
     }
     progress.finish_and_clear();
-    Ok((progress.position(), reached))
+    // Behind the last change there may be more of the log that changed nothing.
+    let is_all = end.includes(manifest.reaches, manifest.whole_from);
+    Ok((progress.position(), if is_all { manifest.reaches } else { reached }))
 }
 
 /// The database that is written to, many changes at a time.
