@@ -29,8 +29,9 @@ pub use servers::{
 };
 
 const BASE: &str = include_str!("../config/base.toml");
-/// What the variables of [`Auth`] begin with.
-const AUTH_VARIABLES: &str = "RIDESHARE_AUTH__";
+/// What the variables begin with that are an orchestrator's own: who may use it, and its certificate,
+/// which is in no worker's reach.
+const OWN_VARIABLES: [&str; 2] = ["RIDESHARE_AUTH__", "RIDESHARE_HTTP__TLS_"];
 
 /// A group of settings for one way of running.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -268,13 +269,14 @@ impl Settings {
         for (key, value) in values {
             as_variables(&key, &value, &mut settings.variables.0);
         }
-        settings.variables.0.retain(|name, _| !name.starts_with(AUTH_VARIABLES));
+        let is_own = |name: &String| OWN_VARIABLES.iter().any(|own| name.starts_with(own));
+        settings.variables.0.retain(|name, _| !is_own(name));
         settings.secret_files = secrets::take_files(&mut settings.variables.0);
         Ok(settings)
     }
 
     /// Every setting as a variable of the environment, for a worker that is to have the same, but
-    /// for tokens, which a worker has no use for. There are secrets among them.
+    /// for tokens and the certificate, which a worker has no use for. There are secrets among them.
     pub fn to_variables(&self) -> impl Iterator<Item = (&str, &str)> {
         self.variables.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
     }
