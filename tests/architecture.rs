@@ -16,6 +16,8 @@ const RULES: &[(&str, &[&str])] = &[
 const OWNED: &[(&str, &[&str])] = &[
     ("actix_web", &["src/http/"]),
     ("utoipa", &["src/http/"]),
+    ("maud", &["src/http/dashboard/"]),
+    ("plotters", &["src/http/dashboard/"]),
     ("amqprs", &["src/adapters/rabbitmq/"]),
     ("zookeeper_async", &["src/adapters/zookeeper/"]),
     ("mongodb::", &["src/adapters/mongo/"]),

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::serving::Serving;
 use crate::http::access::Policy;
+use crate::http::traffic::Traffic;
 use crate::http::{orchestrator as routes, server};
 use crate::roles::orchestrator::{Handle, Orchestrator, PartEnded, Parts, Settings as Own};
 use crate::telemetry;
@@ -35,11 +36,12 @@ impl Front {
         let orchestrator = Orchestrator::new(parts, own);
         let handle = orchestrator.handle();
         let body_limits = serving.body_limits();
-        let closing = CancellationToken::new();
+        let (traffic, closing) = (Traffic::new(), CancellationToken::new());
         let state = routes::State {
             handle: handle.clone(),
             metrics: Some(metrics),
             body_limits,
+            traffic: traffic.clone(),
             closing: closing.clone(),
         };
         let options = serving.options(Policy::Database);
@@ -47,6 +49,7 @@ impl Front {
             routes::routes(state.clone(), config);
         })?;
         server.attend(serving.clone().follow());
+        server.attend(traffic.count());
         let stop = CancellationToken::new();
         let controlling = tokio::spawn(orchestrator.run(stop.clone()));
         Ok(Self { handle, address, closing, stop, controlling, server })

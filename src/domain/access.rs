@@ -84,13 +84,14 @@ impl Tokens {
     /// # Errors
     /// Why it may not.
     pub fn judge(&self, shown: Option<&str>, needed: Right) -> Result<(), Denial> {
-        let right = self.right_of(shown.ok_or(Denial::Missing)?).ok_or(Denial::Unknown)?;
+        let right = self.right(shown.ok_or(Denial::Missing)?).ok_or(Denial::Unknown)?;
         if right >= needed { Ok(()) } else { Err(Denial::Insufficient) }
     }
 
-    /// Compares with every token, each to its end: how long it takes tells nothing of them but
-    /// their lengths.
-    fn right_of(&self, shown: &str) -> Option<Right> {
+    /// What a token gives. Compares with every token, each to its end: how long it takes tells
+    /// nothing of them but their lengths.
+    #[must_use]
+    pub fn right(&self, shown: &str) -> Option<Right> {
         let among = |tokens: &[String]| {
             tokens.iter().fold(false, |found, token| {
                 found | bool::from(token.as_bytes().ct_eq(shown.as_bytes()))
@@ -119,7 +120,8 @@ mod tests {
     fn each_token_gives_its_right_and_what_is_below_it() {
         use Denial::{Insufficient, Missing, Unknown};
         use Right::{Administer, Use};
-        let tokens = tokens("app-1\napp-2\n", "admin-1\r\n\r\n admin-2");
+        // One that stands there twice counts all the same.
+        let tokens = tokens("app-1\napp-2\n", "admin-1\r\n\r\n admin-2\nadmin-2");
         for (shown, needed, expected) in [
             (Some("app-1"), Use, Ok(())),
             (Some("app-2"), Use, Ok(())),

@@ -33,6 +33,16 @@ pub enum Policy {
 /// Health, metrics and descriptions hold no documents and no secrets.
 const OPEN: [&str; 6] =
     ["/healthz", "/readyz", "/metrics", "/openapi.json", "/docs", "/docs/{_:.*}"];
+/// The dashboard, which asks for a token itself.
+const DASHBOARD: [&str; 7] = [
+    "/",
+    "/dashboard/live",
+    "/dashboard/order",
+    "/dashboard/session",
+    "/dashboard/session/end",
+    "/dashboard/style.css",
+    "/dashboard/live.js",
+];
 /// What changes the system itself, or tells who did.
 const ADMIN: [&str; 10] = [
     "/api/v1/db/clear",
@@ -55,7 +65,7 @@ impl Policy {
             return Some(Right::Administer);
         }
         match self {
-            Self::Database if is_among(&OPEN) => None,
+            Self::Database if is_among(&OPEN) || is_among(&DASHBOARD) => None,
             Self::Database => Some(Right::Use),
             Self::App | Self::Worker => None,
         }
@@ -74,6 +84,14 @@ impl Guard {
     #[must_use]
     pub const fn new(policy: Policy, tokens: Option<watch::Receiver<Arc<Tokens>>>) -> Self {
         Self { policy, tokens }
+    }
+
+    /// What a token gives, or none where everyone may do everything.
+    pub(super) fn right(&self, token: Option<&str>) -> Option<Right> {
+        match &self.tokens {
+            None => Some(Right::Administer),
+            Some(tokens) => tokens.borrow().right(token?),
+        }
     }
 
     fn check(&self, request: &ServiceRequest) -> Result<(), Denial> {
@@ -138,6 +156,7 @@ mod tests {
             (Database, Some("/api/v1/crash/slave"), Some(Administer)),
             (Database, Some("/api/v1/events"), Some(Administer)),
             (Database, Some("/healthz"), None),
+            (Database, Some("/dashboard/order"), None),
             (Database, Some("/forgotten"), Some(Use)),
             (Database, None, Some(Use)),
             (App, Some("/api/v1/users"), None),

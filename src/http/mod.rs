@@ -6,6 +6,7 @@ pub mod access;
 pub mod apps;
 mod backup;
 mod control;
+mod dashboard;
 pub mod error;
 mod events;
 mod extract;
@@ -17,6 +18,7 @@ mod render;
 pub mod rides;
 pub mod server;
 pub mod tls;
+pub mod traffic;
 pub mod users;
 pub mod worker;
 

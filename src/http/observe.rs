@@ -12,8 +12,12 @@ use actix_web::web::Data;
 use tracing::{Instrument, debug, info_span};
 
 use super::apps::Counter;
+use super::traffic::Traffic;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Where documents are read and written.
+const DOCUMENTS: &str = "/api/v1/db/";
 
 /// Wraps a request; given to `actix_web::middleware::from_fn`.
 pub(super) async fn observe(
@@ -24,6 +28,7 @@ pub(super) async fn observe(
     if let Some(counter) = request.app_data::<Data<Counter>>() {
         counter.count(request.path());
     }
+    let traffic = request.app_data::<Data<Traffic>>().cloned();
     let id = uuid::Uuid::now_v7();
     let method = request.method().clone();
     // The pattern, not the path: paths are without number.
@@ -35,6 +40,11 @@ pub(super) async fn observe(
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let elapsed = started.elapsed();
+    if route.starts_with(DOCUMENTS)
+        && let Some(traffic) = traffic
+    {
+        traffic.record(elapsed, status >= 500);
+    }
     span.in_scope(|| debug!(status, elapsed_us = elapsed.as_micros(), "answered"));
     let labels = [("route", route), ("method", known(&method)), ("status", status.to_string())];
     metrics::counter!("rideshare_http_requests_total", &labels).increment(1);

@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::backup;
 use super::control;
+use super::dashboard;
 use super::error::Problem;
 use super::events;
 use super::extract::{self, BodyLimits};
@@ -18,6 +19,7 @@ use super::openapi::database::{self as described, TimeoutHeader, WriteHeaders};
 use super::openapi::{self, problems};
 use super::render;
 use super::server::{methods, on};
+use super::traffic::Traffic;
 use crate::domain::document::{CollectionName, DocumentId, Value};
 use crate::domain::message::ReadResult;
 use crate::domain::outcome::Outcome;
@@ -39,6 +41,8 @@ pub struct State {
     pub metrics: Option<PrometheusHandle>,
     /// What a body may be.
     pub body_limits: BodyLimits,
+    /// How much there was to do lately.
+    pub traffic: Traffic,
     /// Cancelled when the server is about to stop: answers without an end have one then.
     pub closing: CancellationToken,
 }
@@ -50,7 +54,9 @@ pub fn routes(state: State, config: &mut ServiceConfig) {
     openapi::routes::<openapi::Database>(config);
     backup::routes(config);
     control::routes(config);
+    dashboard::routes(config);
     config
+        .app_data(Data::new(state.traffic.clone()))
         .app_data(Data::new(state))
         .service(methods("/api/v1/db/write", [on("POST", web::post().to(write))]))
         .service(methods("/api/v1/db/read", [on("POST", web::post().to(read))]))

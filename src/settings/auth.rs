@@ -148,7 +148,7 @@ mod tests {
     fn no_worker_is_given_a_token() {
         let settings = load(&[("APP_TOKEN", "hidden"), ("ADMIN_TOKEN", "secret")]);
         let mut handed_on = settings.to_variables();
-        assert!(!handed_on.any(|(name, _)| name.contains("AUTH") || name.contains("TLS_CERT")));
+        assert!(!handed_on.any(|(name, _)| name.contains("AUTH") || name.contains("HTTP__TLS")));
         assert!(!format!("{settings:?}").contains("hidden"));
     }
 }

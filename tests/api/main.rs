@@ -8,6 +8,7 @@ mod bench;
 mod command_line;
 mod control;
 mod ctl;
+mod dashboard;
 mod database_client;
 mod events;
 mod failover;

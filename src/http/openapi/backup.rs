@@ -9,14 +9,14 @@ use utoipa::ToSchema;
     "collections": [{ "name": "rides", "indexes": ["source"] }], "offset": 47,
 }))]
 pub(in crate::http) struct Collections {
-    collections: Vec<Collection>,
+    collections: Vec<CollectionEntry>,
     /// The state that was looked at holds everything up to here.
     offset: u64,
 }
 
 /// A collection that holds documents, or has an index.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http) struct Collection {
+pub(in crate::http) struct CollectionEntry {
     name: String,
     /// The indexed fields.
     indexes: Vec<String>,
