@@ -157,6 +157,8 @@ async fn wrong_method_is_405_with_allow_and_unknown_path_404() {
         ("POST", "/healthz", "GET"),
         ("POST", "/readyz", "GET"),
         ("POST", "/metrics", "GET"),
+        ("POST", "/", "GET"),
+        ("GET", "/dashboard/order", "POST"),
     ];
     for (method, path, allow) in table {
         let method: Method = method.parse().unwrap();
@@ -166,7 +168,9 @@ async fn wrong_method_is_405_with_allow_and_unknown_path_404() {
         assert_eq!(answer.allow.as_deref(), Some(allow), "{method} {path}");
         assert!(answer.content_type.starts_with("application/problem+json"));
     }
-    for path in ["/", "/api", "/api/v1/db/write/", "/api/v1/file/read", "/api/v1/file/write"] {
+    for path in
+        ["/dashboard", "/api", "/api/v1/db/write/", "/api/v1/file/read", "/api/v1/file/write"]
+    {
         let answer = system.get(path).await;
         assert_eq!(answer.status, 404, "{path}");
         assert_eq!(answer.body["status"], 404);
