@@ -108,10 +108,9 @@ impl Client {
     /// An answer that is read as it comes.
     pub(super) async fn stream(&self, path: &str) -> anyhow::Result<Response> {
         let url = format!("{}{path}", self.url);
+        let no_answer = || format!("{url} gives no answer");
         let begun = timeout(LIMIT, self.request(Method::GET, path).send()).await;
-        let response = begun
-            .with_context(|| format!("{url} gives no answer"))?
-            .with_context(|| format!("{url} gives no answer"))?;
+        let response = begun.with_context(no_answer)?.with_context(no_answer)?;
         let status = response.status();
         if !status.is_success() {
             let body: Value = response.json().await.unwrap_or_default();

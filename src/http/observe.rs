@@ -28,11 +28,12 @@ pub(super) async fn observe(
     if let Some(counter) = request.app_data::<Data<Counter>>() {
         counter.count(request.path());
     }
-    let traffic = request.app_data::<Data<Traffic>>().cloned();
     let id = uuid::Uuid::now_v7();
     let method = request.method().clone();
     // The pattern, not the path: paths are without number.
     let route = request.match_pattern().unwrap_or_else(|| "unknown".to_owned());
+    let traffic =
+        route.starts_with(DOCUMENTS).then(|| request.app_data::<Data<Traffic>>().cloned());
     let span = info_span!("request", %id, %method, route);
     let mut response = next.call(request).instrument(span.clone()).await?;
     let status = response.status().as_u16();
@@ -40,9 +41,7 @@ pub(super) async fn observe(
         response.headers_mut().insert(REQUEST_ID, id);
     }
     let elapsed = started.elapsed();
-    if route.starts_with(DOCUMENTS)
-        && let Some(traffic) = traffic
-    {
+    if let Some(traffic) = traffic.flatten() {
         traffic.record(elapsed, status >= 500);
     }
     span.in_scope(|| debug!(status, elapsed_us = elapsed.as_micros(), "answered"));

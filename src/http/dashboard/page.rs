@@ -113,27 +113,41 @@ fn summary(view: &View) -> Markup {
     }
 }
 
-fn workers(workers: &[WorkerStatus]) -> Markup {
+/// A table in a part of the page of its own, scrolled sideways where it is too wide. Columns of
+/// numbers stand at the right.
+fn table(id: &str, title: &str, columns: &[(&str, bool)], rows: &Markup) -> Markup {
     html! {
-        section aria-labelledby="workers" {
-            h2 #workers { "Workers" }
-            div.scroll role="region" aria-labelledby="workers" tabindex="0" {
+        section aria-labelledby=(id) {
+            h2 id=(id) { (title) }
+            div.scroll role="region" aria-labelledby=(id) tabindex="0" {
                 table {
                     thead {
                         tr {
-                            th scope="col" { "Worker" } th scope="col" { "Role" }
-                            th scope="col" { "State" } th.number scope="col" { "Pid" }
-                            th.number scope="col" { "Epoch" } th.number scope="col" { "Applied" }
-                            th.number scope="col" { "Lag" } th.number scope="col" { "Uptime" }
+                            @for (column, is_number) in columns {
+                                th.number[*is_number] scope="col" { (column) }
+                            }
                         }
                     }
-                    tbody {
-                        @for worker in workers { (row(worker)) }
-                    }
+                    tbody { (rows) }
                 }
             }
         }
     }
+}
+
+fn workers(workers: &[WorkerStatus]) -> Markup {
+    let columns = [
+        ("Worker", false),
+        ("Role", false),
+        ("State", false),
+        ("Pid", true),
+        ("Epoch", true),
+        ("Applied", true),
+        ("Lag", true),
+        ("Uptime", true),
+    ];
+    let rows = html! { @for worker in workers { (row(worker)) } };
+    table("workers", "Workers", &columns, &rows)
 }
 
 fn row(worker: &WorkerStatus) -> Markup {
@@ -191,34 +205,27 @@ fn charts(seconds: &[Second]) -> Markup {
 }
 
 fn events(events: &[Event]) -> Markup {
-    html! {
-        section aria-labelledby="events" {
-            h2 #events { "What happened" }
-            div.scroll role="region" aria-labelledby="events" tabindex="0" {
-                table {
-                    thead {
-                        tr {
-                            th scope="col" { "When" } th scope="col" { "What" }
-                            th scope="col" { "Worker" } th scope="col" { "Why" }
-                            th.number scope="col" { "Took" } th.number scope="col" { "Epoch" }
-                        }
-                    }
-                    tbody {
-                        @for event in events.iter().rev().take(EVENTS) {
-                            tr {
-                                td { (when(event.at_ms)) }
-                                td { (event.kind.as_str().replace('_', " ")) }
-                                td { (or_none(event.node.as_ref())) }
-                                td { (why(&event.cause)) }
-                                td.number { (or_none(event.took_ms.map(|ms| format!("{ms} ms")))) }
-                                td.number { (or_none(event.to_epoch)) }
-                            }
-                        }
-                    }
-                }
+    let columns = [
+        ("When", false),
+        ("What", false),
+        ("Worker", false),
+        ("Why", false),
+        ("Took", true),
+        ("Epoch", true),
+    ];
+    let rows = html! {
+        @for event in events.iter().rev().take(EVENTS) {
+            tr {
+                td { (when(event.at_ms)) }
+                td { (event.kind.as_str().replace('_', " ")) }
+                td { (or_none(event.node.as_ref())) }
+                td { (why(&event.cause)) }
+                td.number { (or_none(event.took_ms.map(|ms| format!("{ms} ms")))) }
+                td.number { (or_none(event.to_epoch)) }
             }
         }
-    }
+    };
+    table("events", "What happened", &columns, &rows)
 }
 
 fn when(at_ms: u64) -> String {
