@@ -53,11 +53,18 @@ impl Disk {
         Ok((self.database.history().await?, digest(&self.database).await?))
     }
 
-    /// Keeps this state, to be set back to later.
+    /// Keeps this state, to be set back to later. Meanwhile there is none: half of it would be no state.
     async fn remember(&self) {
+        {
+            let mut state = lock(&self.state);
+            if state.fell_back {
+                return;
+            }
+            state.has_earlier = false;
+        }
         if self.earlier.copy_from(&self.database.address()).await.is_ok() {
             let mut state = lock(&self.state);
-            state.has_earlier = true;
+            state.has_earlier = !state.fell_back;
             state.earlier_consistent_at = state.consistent_at;
         }
     }
