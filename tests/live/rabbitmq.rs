@@ -12,7 +12,7 @@ use rideshare::adapters::rabbitmq::{QueueKind, RabbitmqSettings};
 use rideshare::domain::document::{CollectionName, Document};
 use rideshare::domain::ids::{Epoch, LogId, NodeId, Offset, RequestId};
 use rideshare::domain::log::{Record, RecordBody};
-use rideshare::domain::message::{Request, encode};
+use rideshare::domain::message::{Reply, Request, encode};
 use rideshare::domain::request::{Acknowledgement, WriteOperation, WriteRequest};
 use rideshare::ports::log::{Log, LogError, LogTail};
 use rideshare::ports::requests::{
@@ -144,6 +144,101 @@ async fn request_that_comes_back_too_often_is_set_aside() {
     assert_eq!(receive(&mut consumer).await[0].tried, 2);
     again(3).await;
     assert_eq!(set_aside(&stranger, &settings).await, encode(&Request::Ping));
+    stranger.remove(&settings).await;
+}
+
+/// Requests that are sent at the same time share messages, which nobody notices.
+#[tokio::test]
+async fn requests_that_are_sent_together_are_answered_each_for_itself() {
+    const REQUESTS: u64 = 500;
+    let settings = settings();
+    let rabbitmq = connect(&settings).await;
+    let sender = rabbitmq.request_sender();
+    let mut replies = sender.take_replies().unwrap();
+    let mut consumer = rabbitmq.request_receiver().consume(&Queue::Write, 1_000).await.unwrap();
+    let requests = (0..REQUESTS).map(|number| {
+        let at_least = Offset(number);
+        let request = Arc::new(Request::Catalog { at_least });
+        sender.send(&Queue::Write, Correlation(number), request, BOUND)
+    });
+    let sent = futures_util::future::join_all(requests).await;
+    assert!(sent.iter().all(Result::is_ok));
+    let mut answered = 0;
+    while answered < REQUESTS {
+        let received = receive(&mut consumer).await;
+        answered += received.len() as u64;
+        let answers = received.into_iter().map(|delivery| match *delivery.request {
+            Request::Catalog { at_least: offset } => {
+                (delivery.ticket, Reply::Catalog { offset, collections: Vec::new() })
+            }
+            ref other => panic!("{other:?}"),
+        });
+        consumer.answers.answer(answers.collect()).await.unwrap();
+    }
+    let mut numbers = Vec::new();
+    for _ in 0..REQUESTS {
+        let (correlation, reply) = timeout(BOUND, replies.recv()).await.unwrap().unwrap();
+        assert_eq!(reply, Reply::Catalog { offset: Offset(correlation.0), collections: vec![] });
+        numbers.push(correlation.0);
+    }
+    numbers.sort_unstable();
+    assert_eq!(numbers, (0..REQUESTS).collect::<Vec<_>>());
+
+    let stranger = Stranger::connect(&settings).await;
+    stranger.remove(&settings).await;
+}
+
+/// One of them may be what its consumer dies of: it must not take the others with it.
+#[tokio::test]
+async fn requests_of_a_message_that_came_back_are_counted_apart() {
+    let settings =
+        RabbitmqSettings { write_queue_kind: QueueKind::Quorum, delivery_limit: 3, ..settings() };
+    let rabbitmq = connect(&settings).await;
+    let sender = rabbitmq.request_sender();
+    let pings = (0..20).map(|number| {
+        sender.send(&Queue::Write, Correlation(number), Arc::new(Request::Ping), BOUND)
+    });
+    futures_util::future::join_all(pings).await;
+    let consume = async || {
+        let mut consumer = rabbitmq.request_receiver().consume(&Queue::Write, 100).await.unwrap();
+        let mut received = Vec::new();
+        while received.len() < 20 {
+            received.extend(receive(&mut consumer).await);
+        }
+        (consumer, received)
+    };
+    for tried in 0..2 {
+        // Each of these consumers dies with all of them in its hands.
+        let (_dies, received) = consume().await;
+        assert!(received.iter().all(|it| it.tried == tried), "{received:?}");
+    }
+    let (consumer, received) = consume().await;
+    let answers = received[1..].iter().map(|it| (it.ticket, Reply::Pong)).collect();
+    consumer.answers.answer(answers).await.unwrap();
+    drop(consumer);
+    let _last = rabbitmq.request_receiver().consume(&Queue::Write, 100).await.unwrap();
+    let stranger = Stranger::connect(&settings).await;
+    assert_eq!(set_aside(&stranger, &settings).await, encode(&Request::Ping), "one of them alone");
+    stranger.remove(&settings).await;
+}
+
+/// Of a bundle, or alone: what nobody can read is set aside.
+#[tokio::test]
+async fn bundles_that_are_none_are_set_aside_and_hold_nothing_up() {
+    let settings = settings();
+    let rabbitmq = connect(&settings).await;
+    let sender = rabbitmq.request_sender();
+    let mut consumer = rabbitmq.request_receiver().consume(&Queue::Read, 10).await.unwrap();
+    let stranger = Stranger::connect(&settings).await;
+    let nothing: &[u8] = b"RS\x01\x90";
+    for content in [b"no bundle".as_slice(), nothing] {
+        let properties = BasicProperties::default().with_message_type("bundle").finish();
+        let arguments = BasicPublishArguments::new("", &stranger.named(&settings.read_queue));
+        stranger.channel.basic_publish(properties, content.to_vec(), arguments).await.unwrap();
+        assert_eq!(set_aside(&stranger, &settings).await, content);
+    }
+    ping(&sender, &Queue::Read).await.unwrap();
+    assert_eq!(receive(&mut consumer).await.len(), 1);
     stranger.remove(&settings).await;
 }
 

@@ -3,7 +3,7 @@
 //! It alone knows which deliveries are open, so a delivery is settled once, and what is said to
 //! the broker stands in one order: reply first, acknowledgement after it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,10 +19,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use super::Broker;
+use super::bundle::{self, Part};
 use super::channel::{Messages, OpenChannel, number_header, table};
 use super::connection::Session;
+use super::lane::properties;
+use super::ledger::{Address, Correlation, Fate, Ledger, Verdict};
 use super::publisher::SETUP_TIMEOUT;
-use super::settlement::{Settlement, settlement};
 use crate::domain::message::{Request, decode};
 use crate::ports::requests::{Delivery, Ticket};
 
@@ -46,6 +48,9 @@ const DEFAULT_EXPIRY: Duration = Duration::from_secs(60);
 /// Messages taken from the broker in one go.
 const TAKEN_AT_ONCE: usize = 256;
 
+/// Commands taken in one go: bounds how many answers may go out together.
+const COMMANDS_AT_ONCE: usize = 64;
+
 /// A request on its way to `receive`.
 pub(super) struct Arrived {
     pub(super) delivery: Delivery,
@@ -64,18 +69,33 @@ pub(super) enum Command {
     Close(oneshot::Sender<()>),
 }
 
-/// Where the reply to an open delivery goes; nowhere if the request does not say.
-type ReturnAddress = Option<(String, String)>;
+/// Replies that go to the same asker.
+#[derive(Default)]
+struct Bundle {
+    parts: Vec<Part>,
+    bytes: usize,
+}
+
+impl Bundle {
+    fn has_room(&self, reply: &[u8]) -> bool {
+        bundle::has_room(self.parts.len(), self.bytes, reply.len())
+    }
+
+    fn add(&mut self, correlation: u64, reply: Vec<u8>) {
+        self.bytes += reply.len();
+        self.parts.push(Part { correlation, expires_in_ms: 0, body: reply.into() });
+    }
+}
 
 /// One consumption.
 pub(super) struct Consumption {
     broker: Arc<Broker>,
     session: Session,
     open: OpenChannel,
+    queue: String,
     consumer_tag: String,
     forward: mpsc::UnboundedSender<Arrived>,
-    /// Delivered to us and not settled yet, by delivery tag.
-    unsettled: BTreeMap<u64, ReturnAddress>,
+    ledger: Ledger,
     /// Delivered after the receiving end had closed; given back once the flow has stopped.
     refused: Vec<Ticket>,
     flowing: bool,
@@ -87,6 +107,7 @@ impl Consumption {
         broker: Arc<Broker>,
         session: Session,
         open: OpenChannel,
+        queue: String,
         consumer_tag: String,
         forward: mpsc::UnboundedSender<Arrived>,
         over: CancellationToken,
@@ -95,9 +116,10 @@ impl Consumption {
             broker,
             session,
             open,
+            queue,
             consumer_tag,
             forward,
-            unsettled: BTreeMap::new(),
+            ledger: Ledger::default(),
             refused: Vec::new(),
             flowing: true,
             over,
@@ -113,14 +135,17 @@ impl Consumption {
     ) {
         let _over = self.over.clone().drop_guard();
         let mut taken = Vec::with_capacity(TAKEN_AT_ONCE);
+        let mut commands = Vec::new();
         let mut drained = false;
         loop {
             let result = tokio::select! {
                 biased;
                 () = self.open.ending.ended() => Err(self.open.ending.error()),
-                command = commanded.recv() => match command {
-                    Some(command) => self.execute(command).await,
-                    None => return,
+                count = commanded.recv_many(&mut commands, COMMANDS_AT_ONCE) => {
+                    if count == 0 {
+                        return;
+                    }
+                    self.execute(&mut commands).await
                 },
                 count = messages.recv_many(&mut taken, TAKEN_AT_ONCE), if !drained => {
                     drained = count == 0;
@@ -132,7 +157,7 @@ impl Consumption {
                 }
             };
             if let Err(error) = result {
-                debug!(%error, unanswered = self.unsettled.len(), "consumption is over");
+                debug!(%error, unanswered = self.ledger.len(), "consumption is over");
                 return;
             }
         }
@@ -153,24 +178,78 @@ impl Consumption {
         let tag = message.deliver.context("a delivery without its header")?.delivery_tag();
         let properties = message.basic_properties.unwrap_or_default();
         let content = message.content.unwrap_or_default();
-        let ticket = Ticket(tag);
-        self.unsettled.insert(tag, return_address(&properties));
         let number = |header| number_header(&properties, header).unwrap_or(0);
         let tried = number(DELIVERY_COUNT_HEADER).saturating_add(number(SENT_BEFORE_HEADER));
-        if tried >= u64::from(self.broker.settings.delivery_limit) {
-            return self.set_aside(tag, content, "it came back too often").await;
+        let tried = u32::try_from(tried).unwrap_or(u32::MAX);
+        if !bundle::is_bundle(&properties) {
+            let ticket = self.ledger.enter(tag, return_address(&properties));
+            return self.take_in(ticket, content, expires_in(&properties), tried).await;
+        }
+        match bundle::unpack(&content) {
+            Ok(parts) if !parts.is_empty() => {
+                self.unbundle(tag, parts, properties.reply_to(), tried).await
+            }
+            Ok(_) => {
+                let ticket = self.ledger.enter(tag, None);
+                self.set_aside(ticket, content, "a bundle of nothing").await
+            }
+            Err(error) => {
+                let ticket = self.ledger.enter(tag, None);
+                self.set_aside(ticket, content, &error.to_string()).await
+            }
+        }
+    }
+
+    /// Takes in the requests of one message. One that came back is split up: of its requests one may
+    /// have been the end of a consumer, and from now on they are counted apart.
+    async fn unbundle(
+        &mut self,
+        tag: u64,
+        parts: Vec<Part>,
+        reply_to: Option<&String>,
+        tried: u32,
+    ) -> anyhow::Result<()> {
+        let enter = |part: &Part| {
+            let to = Correlation::Bundled(part.correlation);
+            self.ledger.enter(tag, reply_to.map(|queue| Address { queue: queue.clone(), to }))
+        };
+        let tickets: Vec<_> = parts.iter().map(enter).collect();
+        if tried == 0 || parts.len() == 1 {
+            for (ticket, part) in tickets.into_iter().zip(parts) {
+                let expires_in = Duration::from_millis(part.expires_in_ms.into());
+                self.take_in(ticket, part.body.into(), expires_in, tried).await?;
+            }
+            return Ok(());
+        }
+        debug!(requests = parts.len(), "a message that came back is split up");
+        let queue = self.queue.clone();
+        for part in parts {
+            let reply_to = reply_to.map_or("", String::as_str);
+            let mut properties = properties(reply_to, part.expires_in_ms, tried);
+            properties.with_correlation_id(&part.correlation.to_string());
+            let arguments = BasicPublishArguments::new("", &queue);
+            self.open.channel.basic_publish(properties, part.body.into(), arguments).await?;
+        }
+        self.acknowledge(tickets).await
+    }
+
+    async fn take_in(
+        &mut self,
+        ticket: Ticket,
+        content: Vec<u8>,
+        expires_in: Duration,
+        tried: u32,
+    ) -> anyhow::Result<()> {
+        if tried >= self.broker.settings.delivery_limit {
+            return self.set_aside(ticket, content, "it came back too often").await;
         }
         let request = match read(&content, self.broker.settings.max_message_bytes) {
-            Ok(request) => request,
-            Err(reason) => return self.set_aside(tag, content, &reason).await,
+            Ok(request) => Arc::new(request),
+            Err(reason) => return self.set_aside(ticket, content, &reason).await,
         };
-        let delivery = Delivery {
-            ticket,
-            request: Arc::new(request),
-            // The time in the queue is not known here; the broker drops what waits longer there.
-            expires_at: Instant::now() + expires_in(&properties),
-            tried: u32::try_from(tried).unwrap_or(u32::MAX),
-        };
+        // The time in the queue is not known here; the broker drops what waits longer there.
+        let expires_at = Instant::now() + expires_in;
+        let delivery = Delivery { ticket, request, expires_at, tried };
         if self.forward.send(Arrived { delivery, bytes: content.len() }).is_err() {
             self.refused.push(ticket);
         }
@@ -178,7 +257,12 @@ impl Consumption {
     }
 
     /// Puts a message that nobody can or should carry out where people can look at it.
-    async fn set_aside(&mut self, tag: u64, content: Vec<u8>, reason: &str) -> anyhow::Result<()> {
+    async fn set_aside(
+        &mut self,
+        ticket: Ticket,
+        content: Vec<u8>,
+        reason: &str,
+    ) -> anyhow::Result<()> {
         let queue = self.broker.topology.dead_letter_queue.clone();
         let reason = &reason[..reason.floor_char_boundary(MAX_REASON_BYTES)];
         warn!(reason, bytes = content.len(), set_aside_in = queue, "request set aside");
@@ -189,18 +273,52 @@ impl Consumption {
             let arguments = BasicPublishArguments::new("", &queue);
             self.open.channel.basic_publish(properties, content, arguments).await?;
         }
-        self.acknowledge(vec![Ticket(tag)]).await
+        self.acknowledge(vec![ticket]).await
     }
 
-    async fn execute(&mut self, command: Command) -> anyhow::Result<()> {
+    /// Carries out commands in their order, answers that follow each other together.
+    async fn execute(&mut self, commands: &mut Vec<Command>) -> anyhow::Result<()> {
+        let (mut answers, mut answering) = (Vec::new(), Vec::new());
+        for command in commands.drain(..) {
+            match command {
+                Command::Answer(more, done) => {
+                    answers.extend(more);
+                    answering.push(done);
+                    continue;
+                }
+                other => {
+                    self.answer_all(&mut answers, &mut answering).await?;
+                    self.execute_one(other).await?;
+                }
+            }
+        }
+        self.answer_all(&mut answers, &mut answering).await
+    }
+
+    async fn answer_all(
+        &mut self,
+        answers: &mut Vec<(Ticket, Vec<u8>)>,
+        answering: &mut Vec<oneshot::Sender<anyhow::Result<()>>>,
+    ) -> anyhow::Result<()> {
+        if answering.is_empty() {
+            return Ok(());
+        }
+        let result = self.answer(std::mem::take(answers)).await;
+        for done in answering.drain(..) {
+            let told = match &result {
+                Ok(()) => Ok(()),
+                Err(error) => Err(anyhow::anyhow!("{error:#}")),
+            };
+            // Whoever answered may have left.
+            let _ = done.send(told);
+        }
+        result
+    }
+
+    async fn execute_one(&mut self, command: Command) -> anyhow::Result<()> {
         match command {
             Command::Answer(answers, done) => {
-                let result = self.answer(answers).await;
-                let lost = result.is_err();
-                // Whoever answered may have left.
-                let _ = done.send(result);
-                anyhow::ensure!(!lost, "the channel is lost");
-                Ok(())
+                self.answer_all(&mut { answers }, &mut vec![done]).await
             }
             Command::Release(tickets) => self.release(tickets).await,
             Command::Drop(tickets) => self.acknowledge(tickets).await,
@@ -214,51 +332,68 @@ impl Consumption {
 
     async fn answer(&mut self, answers: Vec<(Ticket, Vec<u8>)>) -> anyhow::Result<()> {
         let mut settled = Vec::with_capacity(answers.len());
+        let mut bundles: BTreeMap<String, Bundle> = BTreeMap::new();
         for (ticket, reply) in answers {
-            let Some(address) = self.unsettled.get_mut(&ticket.0) else { continue };
+            let Some(address) = self.ledger.take_address(ticket) else { continue };
             settled.push(ticket);
-            if let Some((queue, correlation)) = address.take() {
-                let properties = BasicProperties::default()
-                    .with_persistence(false)
-                    .with_correlation_id(&correlation)
-                    .finish();
-                let arguments = BasicPublishArguments::new("", &queue);
-                self.open.channel.basic_publish(properties, reply, arguments).await?;
+            match address {
+                None => {}
+                Some(Address { queue, to: Correlation::Alone(correlation) }) => {
+                    self.reply(&queue, &correlation, reply).await?;
+                }
+                Some(Address { queue, to: Correlation::Bundled(correlation) }) => {
+                    let bundle = bundles.entry(queue.clone()).or_default();
+                    let full = (!bundle.has_room(&reply)).then(|| std::mem::take(bundle));
+                    bundle.add(correlation, reply);
+                    if let Some(full) = full {
+                        self.reply_together(&queue, full).await?;
+                    }
+                }
             }
+        }
+        for (queue, bundle) in bundles {
+            self.reply_together(&queue, bundle).await?;
         }
         self.acknowledge(settled).await
     }
 
+    async fn reply(&self, queue: &str, correlation: &str, reply: Vec<u8>) -> anyhow::Result<()> {
+        let mut properties = BasicProperties::default();
+        properties.with_persistence(false).with_correlation_id(correlation);
+        let arguments = BasicPublishArguments::new("", queue);
+        Ok(self.open.channel.basic_publish(properties, reply, arguments).await?)
+    }
+
+    async fn reply_together(&self, queue: &str, bundle: Bundle) -> anyhow::Result<()> {
+        if let [part] = bundle.parts.as_slice() {
+            return self.reply(queue, &part.correlation.to_string(), part.body.to_vec()).await;
+        }
+        let mut properties = BasicProperties::default();
+        properties.with_persistence(false);
+        bundle::mark(&mut properties);
+        let arguments = BasicPublishArguments::new("", queue);
+        let body = bundle::pack(&bundle.parts);
+        Ok(self.open.channel.basic_publish(properties, body, arguments).await?)
+    }
+
     async fn acknowledge(&mut self, tickets: Vec<Ticket>) -> anyhow::Result<()> {
-        let Settlement { all_up_to, single } = self.settle(tickets);
-        for tag in single {
-            self.open.channel.basic_ack(BasicAckArguments::new(tag, false)).await?;
-        }
-        if let Some(tag) = all_up_to {
-            self.open.channel.basic_ack(BasicAckArguments::new(tag, true)).await?;
-        }
-        Ok(())
+        self.settle(tickets, Fate::Done).await
     }
 
     async fn release(&mut self, tickets: Vec<Ticket>) -> anyhow::Result<()> {
-        let Settlement { all_up_to, single } = self.settle(tickets);
-        for tag in single {
-            self.open.channel.basic_nack(BasicNackArguments::new(tag, false, true)).await?;
-        }
-        if let Some(tag) = all_up_to {
-            self.open.channel.basic_nack(BasicNackArguments::new(tag, true, true)).await?;
-        }
-        Ok(())
+        self.settle(tickets, Fate::Back).await
     }
 
-    /// Strikes out what is open of these, and says how to tell the broker.
-    fn settle(&mut self, tickets: Vec<Ticket>) -> Settlement {
-        let settled: BTreeSet<u64> = tickets
-            .into_iter()
-            .map(|ticket| ticket.0)
-            .filter(|tag| self.unsettled.remove(tag).is_some())
-            .collect();
-        settlement(&settled, self.unsettled.keys().next().copied())
+    async fn settle(&mut self, tickets: Vec<Ticket>, fate: Fate) -> anyhow::Result<()> {
+        let Verdict { acknowledge, give_back } = self.ledger.settle(tickets, fate);
+        let channel = &self.open.channel;
+        for (tag, multiple) in acknowledge.words() {
+            channel.basic_ack(BasicAckArguments::new(tag, multiple)).await?;
+        }
+        for (tag, multiple) in give_back.words() {
+            channel.basic_nack(BasicNackArguments::new(tag, multiple, true)).await?;
+        }
+        Ok(())
     }
 
     async fn stop(&mut self) -> anyhow::Result<()> {
@@ -290,8 +425,9 @@ fn read(content: &[u8], most: usize) -> Result<Request, String> {
     Ok(request)
 }
 
-fn return_address(properties: &BasicProperties) -> ReturnAddress {
-    Some((properties.reply_to()?.clone(), properties.correlation_id()?.clone()))
+fn return_address(properties: &BasicProperties) -> Option<Address> {
+    let queue = properties.reply_to()?.clone();
+    Some(Address { queue, to: Correlation::Alone(properties.correlation_id()?.clone()) })
 }
 
 fn expires_in(properties: &BasicProperties) -> Duration {

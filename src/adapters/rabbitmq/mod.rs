@@ -11,10 +11,13 @@
 
 mod address;
 mod backoff;
+mod bundle;
 mod channel;
 mod confirms;
 mod connection;
 mod consumption;
+mod lane;
+mod ledger;
 mod log;
 mod progress;
 mod publisher;
@@ -39,6 +42,7 @@ pub use self::settings::{QueueKind, RabbitmqSettings};
 use self::address::Address;
 use self::connection::SupervisedConnection;
 use self::topology::Topology;
+use crate::ports::requests::Queue;
 
 /// What all adapters of a process share.
 struct Broker {
@@ -48,6 +52,17 @@ struct Broker {
     publishing: SupervisedConnection,
     /// Carries deliveries and their acknowledgements alone, so that nothing ever blocks it.
     consuming: SupervisedConnection,
+}
+
+impl Broker {
+    /// What the broker calls a queue; nothing where the id of a node is too long for one.
+    fn queue_name(&self, queue: &Queue) -> Option<String> {
+        match queue {
+            Queue::Read => Some(self.topology.read_queue.clone()),
+            Queue::Write => Some(self.topology.write_queue.clone()),
+            Queue::Node(node) => self.settings.node_queue(node),
+        }
+    }
 }
 
 /// A process's access to the broker; makes the adapters. The connections live as long as any

@@ -67,11 +67,7 @@ async fn start(
 ) -> anyhow::Result<Consumer> {
     let session = broker.publishing.session(broker.settings.wait()).await?;
     let open = session.open_channel(None).await?;
-    let name = match &queue {
-        Queue::Read => broker.topology.read_queue.clone(),
-        Queue::Write => broker.topology.write_queue.clone(),
-        Queue::Node(node) => broker.settings.node_queue(node).unwrap_or_default(),
-    };
+    let name = broker.queue_name(&queue).unwrap_or_default();
     // To the broker, 0 means without a limit.
     let limit = BasicQosArguments::new(0, unanswered.max(1), false);
     let (tag, messages) = session
@@ -90,7 +86,7 @@ async fn start(
     let over = CancellationToken::new();
     let span = info_span!("rabbitmq consumption", queue = %name);
     let max_message_bytes = broker.settings.max_message_bytes;
-    let consumption = Consumption::new(broker, session, open, tag, forward, over.clone());
+    let consumption = Consumption::new(broker, session, open, name, tag, forward, over.clone());
     tokio::spawn(consumption.run(messages, commanded).instrument(span));
     let answers = RabbitmqAnswers { commands: commands.clone(), max_message_bytes };
     let deliveries = RabbitmqDeliveries { arrived, held: None, commands, over, closed: false };

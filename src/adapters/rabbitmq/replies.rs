@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use super::Broker;
 use super::backoff::Backoff;
+use super::bundle::{self, Part};
 use super::channel::{Messages, OpenChannel};
 use super::connection::Session;
 use super::publisher::SETUP_TIMEOUT;
@@ -92,10 +93,13 @@ async fn pass_on(
         let mut last = None;
         for message in taken.drain(..) {
             last = message.deliver.as_ref().map(|deliver| deliver.delivery_tag());
-            match read(message) {
+            let replies = read(message);
+            if replies.is_empty() {
+                debug!("reply skipped, it is none of ours");
+            }
+            for reply in replies {
                 // When nobody takes replies any more, they are of no use.
-                Some(reply) => drop(replied.send(reply).await),
-                None => debug!("reply skipped, it is none of ours"),
+                let _ = replied.send(reply).await;
             }
         }
         if let Some(tag) = last {
@@ -104,7 +108,18 @@ async fn pass_on(
     }
 }
 
-fn read(message: ConsumerMessage) -> Option<(Correlation, Reply)> {
-    let correlation = message.basic_properties?.correlation_id()?.parse().ok()?;
-    Some((Correlation(correlation), decode(&message.content?).ok()?))
+/// The replies in a message; none where it is not one of ours.
+fn read(message: ConsumerMessage) -> Vec<(Correlation, Reply)> {
+    let properties = message.basic_properties.unwrap_or_default();
+    let content = message.content.unwrap_or_default();
+    if bundle::is_bundle(&properties) {
+        let parts = bundle::unpack(&content).unwrap_or_default();
+        let reply = |part: Part| Some((Correlation(part.correlation), decode(&part.body).ok()?));
+        return parts.into_iter().filter_map(reply).collect();
+    }
+    let alone = || {
+        let correlation = properties.correlation_id()?.parse().ok()?;
+        Some((Correlation(correlation), decode(&content).ok()?))
+    };
+    alone().into_iter().collect()
 }

@@ -12,7 +12,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amqprs::{BasicProperties, FieldValue};
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -20,8 +19,8 @@ use tokio_util::task::AbortOnDropHandle;
 use tracing::{Instrument, info_span};
 
 use super::Broker;
-use super::channel::table;
-use super::consumption::SENT_BEFORE_HEADER;
+use super::bundle::Part;
+use super::lane::{Lane, Route, properties};
 use super::publisher::{Message, PublishError, Publisher};
 use super::replies;
 use super::topology::Declares;
@@ -34,7 +33,9 @@ const REPLIES: usize = 1_024;
 /// The sending end of one process.
 pub struct RabbitmqRequestSender {
     broker: Arc<Broker>,
-    publisher: Publisher,
+    publisher: Arc<Publisher>,
+    reads: Lane,
+    writes: Lane,
     reply_to: watch::Receiver<Option<Arc<str>>>,
     replies: Mutex<Option<mpsc::Receiver<(Correlation, Reply)>>>,
     _listening: AbortOnDropHandle<()>,
@@ -43,11 +44,19 @@ pub struct RabbitmqRequestSender {
 impl RabbitmqRequestSender {
     pub(super) fn new(broker: Arc<Broker>) -> Self {
         let publisher = Publisher::start(broker.clone(), Declares::Requests, "requests");
+        let publisher = Arc::new(publisher);
         let (replied, replies) = mpsc::channel(REPLIES);
         let (name, reply_to) = watch::channel(None);
         let listening = replies::listen(broker.clone(), name, replied);
         let listening = listening.instrument(info_span!("rabbitmq replies"));
+        let lane = |queue: &str| {
+            let (publisher, reply_to) = (Arc::clone(&publisher), reply_to.clone());
+            let wait = broker.settings.wait();
+            Lane::start(Route { publisher, queue: queue.to_owned(), reply_to, wait })
+        };
         Self {
+            reads: lane(&broker.topology.read_queue),
+            writes: lane(&broker.topology.write_queue),
             broker,
             publisher,
             reply_to,
@@ -94,32 +103,31 @@ impl RequestSender for RabbitmqRequestSender {
         expires_in: Duration,
         times: u32,
     ) -> Result<(), RequestsError> {
-        let Broker { settings, topology, .. } = &*self.broker;
+        let settings = &self.broker.settings;
         let body = encode(&*request);
         if body.len() > settings.max_message_bytes {
             return Err(RequestsError::TooLarge { bytes: body.len() });
         }
-        let (routing_key, mandatory) = match queue {
-            Queue::Read => (topology.read_queue.clone(), true),
-            Queue::Write => (topology.write_queue.clone(), true),
-            // The worker may be gone, and its queue with it: then so is the request.
-            Queue::Node(node) => match settings.node_queue(node) {
-                Some(name) => (name, false),
-                None => return Ok(()),
-            },
-        };
-        let wait = settings.wait().min(expires_in);
-        let deadline = Instant::now() + wait;
+        let deadline = Instant::now() + settings.wait().min(expires_in);
         let reply_to = self.reply_to(deadline).await?;
-        let properties = BasicProperties::default()
-            .with_persistence(false)
-            .with_correlation_id(&correlation.0.to_string())
-            .with_reply_to(&reply_to)
-            .with_expiration(&milliseconds(expires_in).to_string())
-            .with_headers(table([(SENT_BEFORE_HEADER, FieldValue::l(times.into()))]))
-            .finish();
-        let exchange = String::new();
-        let message = Message { exchange, routing_key, properties, body, mandatory };
+        let expires_in_ms = milliseconds(expires_in);
+        let lane = match queue {
+            Queue::Read => Some(&self.reads),
+            Queue::Write => Some(&self.writes),
+            Queue::Node(_) => None,
+        };
+        // What somebody may have died of goes alone, so that it is counted alone.
+        if let Some(lane) = lane.filter(|_| times == 0) {
+            let Correlation(correlation) = correlation;
+            let part = Part { correlation, expires_in_ms, body: body.into() };
+            return lane.send(part, deadline).await;
+        }
+        let mut properties = properties(&reply_to, expires_in_ms, times);
+        properties.with_correlation_id(&correlation.0.to_string());
+        // A worker may be gone, and its queue with it: then so is the request.
+        let mandatory = !matches!(queue, Queue::Node(_));
+        let Some(routing_key) = self.broker.queue_name(queue) else { return Ok(()) };
+        let message = Message { exchange: String::new(), routing_key, properties, body, mandatory };
         let left = deadline.saturating_duration_since(Instant::now());
         match self.publisher.publish(message, left).await {
             Ok(()) => Ok(()),

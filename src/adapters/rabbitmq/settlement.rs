@@ -14,6 +14,14 @@ pub(super) struct Settlement {
     pub(super) single: Vec<u64>,
 }
 
+impl Settlement {
+    /// The tags to say, each with whether it stands for all up to it.
+    pub(super) fn words(&self) -> impl Iterator<Item = (u64, bool)> {
+        let single = self.single.iter().map(|tag| (*tag, false));
+        single.chain(self.all_up_to.map(|tag| (tag, true)))
+    }
+}
+
 /// Splits `settled` given the lowest tag that is still open after it.
 pub(super) fn settlement(settled: &BTreeSet<u64>, lowest_open: Option<u64>) -> Settlement {
     let bound = lowest_open.unwrap_or(u64::MAX);
