@@ -3,10 +3,11 @@
 //! Invariant: no text of the server or of a connection string reaches an error of the port. The
 //! server quotes documents in its messages; its codes and their names say enough.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::anyhow;
-use mongodb::bson::Document;
+use mongodb::bson::{Bson, Document};
 use mongodb::error::{Error, ErrorKind, WriteFailure};
 
 use crate::ports::store::StoreError;
@@ -110,6 +111,22 @@ pub(super) fn check_writes(reply: &Document) -> Result<(), StoreError> {
         )),
         None => Ok(()),
     }
+}
+
+/// The places of the writes that failed only since the server has a document with their key.
+pub(super) fn duplicates(mut reply: Document) -> Result<HashSet<usize>, StoreError> {
+    let mut places = HashSet::new();
+    if let Ok(errors) = reply.get_array_mut("writeErrors") {
+        errors.retain(|error| duplicate(error).is_none_or(|place| !places.insert(place)));
+    }
+    check_writes(&reply)?;
+    Ok(places)
+}
+
+fn duplicate(error: &Bson) -> Option<usize> {
+    let error = error.as_document()?;
+    let place = usize::try_from(error.get_i32("index").ok()?).ok()?;
+    (error.get_i32("code").ok()? == DUPLICATE_KEY).then_some(place)
 }
 
 /// Waits for an answer, but not for a server that has stopped giving any.

@@ -5,14 +5,17 @@
 //! Invariant: every command is idempotent, so that a batch which was cut off can be repeated.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::{StreamExt, TryStreamExt, stream};
 use indexmap::IndexMap;
-use mongodb::bson::{Bson, Document as BsonDocument, RawArrayBuf, RawDocumentBuf, doc, rawdoc};
+use mongodb::bson::{
+    Bson, Document as BsonDocument, RawArrayBuf, RawDocument, RawDocumentBuf, doc, rawdoc,
+};
 use tracing::{debug, warn};
 
 use super::codec::{decode, encode, encode_id, operand};
-use super::error::{broken, check_writes, within};
+use super::error::{broken, check_writes, duplicates, within};
 use super::read::{documents, next_batch};
 use super::writer::Attempt;
 use crate::domain::document::{CollectionName, Document, DocumentId, FieldPath, ID_FIELD, Value};
@@ -106,8 +109,9 @@ async fn apply_to(
 
 /// The writes to one collection, sorted into commands.
 ///
-/// The server inserts a document eight times as fast as it stores one by an upsert, and tells in
-/// a fraction of that which ones it has. So all but small groups are inserted or replaced.
+/// The server inserts a document eight times as fast as it stores one by an upsert. So where most
+/// documents were new lately, all are inserted, and those that it says it has are replaced. Otherwise
+/// it is asked which it has, as it tells that in a fraction of the time; a small group is not worth it.
 struct Writes<'a> {
     attempt: &'a Attempt<'a>,
     collection: &'a CollectionName,
@@ -154,10 +158,15 @@ impl<'a> Writes<'a> {
     async fn write_group(&mut self) -> Result<(), StoreError> {
         self.group_bytes = 0;
         let group = std::mem::take(&mut self.group);
+        if self.attempt.habit.most_are_new() {
+            return self.insert_first(group).await;
+        }
         let known = if self.is_empty {
             Some(HashSet::new())
         } else if group.len() >= INSERT_FROM {
-            Some(known_ids(self.attempt, self.collection, &group).await?)
+            let known = known_ids(self.attempt, self.collection, &group).await?;
+            self.attempt.habit.learn(group.len() - known.len(), group.len());
+            Some(known)
         } else {
             None
         };
@@ -165,9 +174,41 @@ impl<'a> Writes<'a> {
             if known.as_ref().is_some_and(|known| !known.contains(id)) {
                 self.inserted.add(self.attempt, document).await?;
             } else {
-                let key = rawdoc! { "_id": encode_id(id) };
-                let update = rawdoc! { "q": key, "u": document, "upsert": true };
-                self.replaced.add(self.attempt, update).await?;
+                self.replace(id, document).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn replace(
+        &mut self,
+        id: &DocumentId,
+        document: RawDocumentBuf,
+    ) -> Result<(), StoreError> {
+        let key = rawdoc! { "_id": encode_id(id) };
+        let update = rawdoc! { "q": key, "u": document, "upsert": true };
+        self.replaced.add(self.attempt, update).await
+    }
+
+    async fn insert_first(
+        &mut self,
+        group: Vec<(&'a DocumentId, RawDocumentBuf)>,
+    ) -> Result<(), StoreError> {
+        let mut waiting = group.into_iter().peekable();
+        while waiting.peek().is_some() {
+            let mut inserts = Bulk::new("insert", "documents", self.collection);
+            let mut sent = Vec::new();
+            while let Some(next) = waiting.next_if(|(_, document)| inserts.has_room(document)) {
+                inserts.push(&next.1);
+                sent.push(next);
+            }
+            let reply = inserts.run(self.attempt).await?;
+            let known = duplicates(reply)?;
+            self.attempt.habit.learn(sent.len() - known.len(), sent.len());
+            for (index, (id, document)) in sent.into_iter().enumerate() {
+                if known.contains(&index) {
+                    self.replace(id, document).await?;
+                }
             }
         }
         Ok(())
@@ -179,6 +220,20 @@ impl<'a> Writes<'a> {
             bulk.send(self.attempt).await?;
         }
         Ok(())
+    }
+}
+
+/// Whether the documents that come are mostly new ones, as far as the last ones were.
+#[derive(Debug, Default)]
+pub(super) struct Habit(AtomicBool);
+
+impl Habit {
+    fn most_are_new(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn learn(&self, new: usize, of: usize) {
+        self.0.store(new * 2 > of, Ordering::Relaxed);
     }
 }
 
@@ -224,27 +279,47 @@ impl<'a> Bulk<'a> {
         attempt: &Attempt<'_>,
         write: RawDocumentBuf,
     ) -> Result<(), StoreError> {
-        let size = write.as_bytes().len();
-        if self.count == COMMAND_DOCUMENTS || self.bytes + size > COMMAND_BYTES {
+        if !self.has_room(&write) {
             self.send(attempt).await?;
         }
+        self.push(&write);
+        Ok(())
+    }
+
+    /// Any first write has room.
+    fn has_room(&self, write: &RawDocument) -> bool {
+        let bytes = self.bytes + write.as_bytes().len();
+        self.count == 0 || (self.count < COMMAND_DOCUMENTS && bytes <= COMMAND_BYTES)
+    }
+
+    fn push(&mut self, write: &RawDocument) {
         self.writes.push(write);
         self.count += 1;
-        self.bytes += size;
-        Ok(())
+        self.bytes += write.as_bytes().len();
     }
 
     async fn send(&mut self, attempt: &Attempt<'_>) -> Result<(), StoreError> {
         if self.count == 0 {
             return Ok(());
         }
+        let count = self.count;
+        let reply = self.run(attempt).await?;
+        check_writes(&reply)?;
+        if self.command == "update" {
+            attempt.habit.learn(reply.get_array("upserted").map_or(0, Vec::len), count);
+        }
+        Ok(())
+    }
+
+    /// The server's answer, whatever it says of single writes.
+    async fn run(&mut self, attempt: &Attempt<'_>) -> Result<BsonDocument, StoreError> {
         let writes = std::mem::replace(&mut self.writes, RawArrayBuf::new());
         (self.count, self.bytes) = (0, 0);
         let mut command = RawDocumentBuf::new();
         command.append(name(self.command)?, self.collection.as_str());
         command.append(name(self.list)?, writes);
         command.append(name("ordered")?, false);
-        check_writes(&attempt.run(command).await?)
+        attempt.run(command).await
     }
 }
 

@@ -18,6 +18,7 @@ use tracing::warn;
 use uuid::Uuid;
 
 use super::error::{is_unauthorized, translate, unavailable, within};
+use super::write::Habit;
 use crate::ports::store::StoreError;
 
 const POLL: Duration = Duration::from_millis(20);
@@ -30,6 +31,7 @@ pub(super) struct Writer {
     options: ClientOptions,
     database: String,
     limit: Duration,
+    habit: Habit,
     current: Mutex<Current>,
 }
 
@@ -57,6 +59,8 @@ pub(super) struct Attempt<'a> {
     pub(super) database: Database,
     /// How long one command may take.
     pub(super) limit: Duration,
+    /// What the last documents were like.
+    pub(super) habit: &'a Habit,
 }
 
 impl Writer {
@@ -72,6 +76,7 @@ impl Writer {
             options,
             database: database.to_owned(),
             limit,
+            habit: Habit::default(),
             current: Mutex::new(Current { client, name, doubt: Doubt::Earlier }),
         })
     }
@@ -95,6 +100,7 @@ impl Writer {
             writer: self,
             database: current.client.database(&self.database),
             limit: self.limit,
+            habit: &self.habit,
         })
     }
 
