@@ -187,6 +187,10 @@ pub struct Limits {
     pub requests_per_second: u32,
     /// Requests in one record.
     pub batch_requests: usize,
+    /// Of documents that a worker remembers; 0 for none.
+    pub cache_mb: usize,
+    /// Of a process, for its tasks; 0 for as many as suit the machine.
+    pub threads: usize,
     /// Records that a serving slave may lack.
     pub lag_records: u64,
 }
@@ -308,6 +312,14 @@ impl Settings {
         if self.limits.batch_requests > 10_000 {
             let line = "setting `limits.batch_requests` must be at most 10000";
             return Err(SettingsError(line.to_owned()));
+        }
+        for (key, value, most) in [
+            ("limits.cache_mb", self.limits.cache_mb, 1 << 20),
+            ("limits.threads", self.limits.threads, 1_024),
+        ] {
+            if value > most {
+                return Err(SettingsError(format!("setting `{key}` must be at most {most}")));
+            }
         }
         let urls = [
             ("apps.database_url", &self.apps.database_url),

@@ -28,6 +28,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("object_store", &["src/ctl/backup/"]),
     ("rustix", &["src/adapters/process/"]),
     ("rusqlite", &["src/adapters/sqlite/"]),
+    ("quick_cache", &["src/adapters/cache/"]),
 ];
 
 /// What adapters may have in common.

@@ -1,5 +1,6 @@
 //! The backends of the ports; no adapter knows another.
 
+pub mod cache;
 pub mod docker;
 pub mod http_client;
 pub mod memory;

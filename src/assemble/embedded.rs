@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use super::caching;
 use crate::adapters::memory::{
     MemoryCoordination, MemoryProgress, MemoryRequests, RequestsSettings,
 };
@@ -113,7 +114,7 @@ impl Shared {
             requests: Arc::new(self.requests.receiver()),
             progress: self.progress,
             coordination: Arc::new(self.coordination.session()),
-            store: Arc::new(store),
+            store: caching::before(store, &self.settings.limits),
             ambient: self.ambient,
             lifeline: launch.lifeline,
         };

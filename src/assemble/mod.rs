@@ -2,6 +2,7 @@
 
 mod access;
 pub mod apps;
+mod caching;
 mod embedded;
 mod front;
 pub mod healthcheck;

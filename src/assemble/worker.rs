@@ -7,6 +7,7 @@ use anyhow::Context;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
+use super::caching;
 use super::listen::bind;
 use super::servers;
 use super::serving::Serving;
@@ -40,7 +41,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
         requests: Arc::new(rabbitmq.request_receiver()),
         progress: Arc::new(rabbitmq.progress_feed()),
         coordination: Arc::new(coordination),
-        store: Arc::new(store),
+        store: caching::before(store, &settings.limits),
         ambient,
         // The end of the process is the end of all its tasks.
         lifeline: tokio::sync::mpsc::channel(1).0,

@@ -11,6 +11,7 @@ mod cases;
 #[path = "../support/generators.rs"]
 mod generators;
 
+mod cache;
 mod containers;
 mod coordination;
 mod log;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::anyhow;
 use async_trait::async_trait;
+use rideshare::adapters::cache::CachedStore;
 use rideshare::adapters::memory::{MemoryCoordination, MemoryStores, SessionId};
 use rideshare::domain::ids::{NodeId, Pid};
 use rideshare::ports::containers::{
@@ -26,6 +27,9 @@ use crate::world::{World, lock};
 
 const KILLED: i32 = 137;
 const FAILED: i32 = 1;
+/// What a worker remembers of documents: more than there are, so that nothing hangs on the order in
+/// which they are forgotten.
+const CACHE_BYTES: usize = 16 << 20;
 
 /// The machine that the workers run on.
 pub(crate) struct Machine {
@@ -128,6 +132,7 @@ impl Machine {
         self.world.note(node.as_str(), "starts", || format!("{pid} as {start_as:?}"));
         let (lifeline, cut) = mpsc::channel(1);
         let (broker, log_host) = (Arc::clone(&self.broker), Arc::clone(&host));
+        let store = SimStore { host: Arc::clone(&host), disk };
         let parts = worker::Parts {
             log: Arc::new(SimLog { host: log_host, broker: Arc::clone(&broker) }),
             requests: Arc::new(SimReceiver {
@@ -136,7 +141,7 @@ impl Machine {
             }),
             progress: Arc::new(SimProgress { host: Arc::clone(&host), broker }),
             coordination: Arc::new(session),
-            store: Arc::new(SimStore { host: Arc::clone(&host), disk }),
+            store: Arc::new(CachedStore::new(Arc::new(store), CACHE_BYTES)),
             ambient: host.ambient(),
             lifeline,
         };
