@@ -333,7 +333,7 @@ start_rabbitmq() {
         RABBITMQ_MNESIA_BASE="$dir/mnesia" \
         RABBITMQ_LOG_BASE="$dir/log" \
         RABBITMQ_SCHEDULER_BIND_TYPE=u \
-        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='-kernel inet_dist_use_interface {127,0,0,1}' \
+        RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS='+sbwt none +sbwtdcpu none +sbwtdio none -kernel inet_dist_use_interface {127,0,0,1}' \
         RABBITMQ_ALLOW_INPUT=true \
         "$RABBITMQ_SERVER" -noinput
 }

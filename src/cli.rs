@@ -3,6 +3,7 @@
 mod bench;
 mod ctl;
 
+use std::num::NonZero;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
@@ -282,6 +283,14 @@ fn run_healthcheck(
     Ok(())
 }
 
+/// Tasks that wake each other across threads pay for it, and none of them is busy for long: a few
+/// threads do more than many, most of all where servers run on the same machine.
+fn runtime(threads: usize) -> std::io::Result<Runtime> {
+    let processors = std::thread::available_parallelism().map_or(1, NonZero::get);
+    let threads = if threads == 0 { (processors / 2).max(1) } else { threads };
+    Builder::new_multi_thread().worker_threads(threads).enable_all().build()
+}
+
 /// Reads the settings, starts to log, and runs a role on a runtime until a signal ends it. A role
 /// that serves others says which tokens it needs.
 fn start<F: Future<Output = anyhow::Result<()>>>(
@@ -296,7 +305,7 @@ fn start<F: Future<Output = anyhow::Result<()>>>(
         settings.auth.check(&settings.http.listen, needed)?;
     }
     telemetry::init_logs(&settings.log)?;
-    let runtime = Runtime::new().map_err(anyhow::Error::new)?;
+    let runtime = runtime(settings.limits.threads).map_err(anyhow::Error::new)?;
     runtime.block_on(async {
         let shutdown = shutdown::on_signals().map_err(anyhow::Error::new)?;
         role(settings, shutdown).await
