@@ -15,6 +15,7 @@ mod failover;
 mod healthcheck;
 mod hostile;
 mod limits;
+mod logs;
 mod metrics;
 mod openapi;
 mod original;

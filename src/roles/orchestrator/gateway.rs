@@ -214,6 +214,8 @@ impl Gateway {
         };
         let acknowledgement = options.acknowledgement;
         let seen = self.heard(deadline).await?;
+        // By this the master's log can be followed; the span around it is the client's request.
+        debug!(request = %id, "write begins");
         let write = WriteRequest { id, seen, acknowledgement, operation };
         let resend = Resend { after: RESEND_WRITE, with_office: true };
         let reply = self.call(&Queue::Write, Request::Write(write), deadline, resend).await;

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout, timeout_at};
-use tracing::{error, warn};
+use tracing::{debug, error, warn};
 
 use super::WorkerError;
 use crate::domain::ids::{Epoch, LogId, NodeId, Offset, Sequence};
@@ -217,6 +217,7 @@ impl Replica {
                 judged.news.batch = None;
             }
             (Admission::Admitted, RecordBody::Batch { sequence, entries }) => {
+                debug!(epoch = %record.epoch, %offset, requests = entries.len(), "batch admitted");
                 self.window.record(offset, entries);
                 let changes = entries.iter().flat_map(|entry| &entry.changes);
                 judged.changes.extend(changes.cloned());

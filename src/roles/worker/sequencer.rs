@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
-use tracing::{info, warn};
+use tracing::{Level, debug, enabled, info, warn};
 
 use super::fetch::fetch;
 use super::joining::{Target, join};
 use super::leadership::log_id;
-use super::replica::{ApplyError, News, Replica};
+use super::replica::{ApplyError, Batch, News, Replica};
 use super::strong_reads::{StrongRead, StrongReads};
 use super::suspects::Suspects;
 use super::{Parts, Settings, WorkerError};
@@ -394,6 +394,7 @@ impl Sequencer {
                 .batch
                 .filter(|batch| (batch.epoch, batch.sequence) == (epoch, sequence));
             if let Some(batch) = own {
+                tell_written(batch, entries);
                 self.answer_written(&mut early, batch.offset, entries).await;
             }
             let news = self.replica.apply(judged).await?;
@@ -455,6 +456,15 @@ impl Sequencer {
     fn record(&self, epoch: Epoch, body: RecordBody) -> Arc<Record> {
         let log_id = log_id(&self.parts, self.replica.history().log_id.as_ref());
         Arc::new(Record { log_id, epoch, appended_at_ms: self.parts.ambient.now_ms(), body })
+    }
+}
+
+/// For whoever follows one request through the logs of all roles.
+fn tell_written(Batch { epoch, sequence, offset }: Batch, entries: &[Entry]) {
+    if enabled!(Level::DEBUG) {
+        for entry in entries {
+            debug!(request = %entry.request_id, %epoch, %sequence, %offset, "write admitted");
+        }
     }
 }
 

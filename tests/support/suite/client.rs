@@ -19,6 +19,7 @@ pub(crate) struct Answer {
     pub(crate) allow: Option<String>,
     pub(crate) content_type: String,
     pub(crate) retry_after: Option<String>,
+    pub(crate) request_id: Option<String>,
 }
 
 impl Answer {
@@ -86,6 +87,7 @@ pub(crate) async fn answer(response: Response) -> Answer {
     };
     let offset = header("x-rideshare-offset").map(|offset| offset.parse().unwrap());
     let (allow, retry_after) = (header("allow"), header("retry-after"));
+    let request_id = header("x-request-id");
     let content_type = header("content-type").unwrap_or_default();
     let status = response.status();
     let bytes = response.bytes().await.unwrap();
@@ -95,5 +97,5 @@ pub(crate) async fn answer(response: Response) -> Answer {
     } else {
         Value::String(String::from_utf8_lossy(&bytes).into_owned())
     };
-    Answer { status, body, offset, allow, content_type, retry_after }
+    Answer { status, body, offset, allow, content_type, retry_after, request_id }
 }
