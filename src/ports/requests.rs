@@ -87,7 +87,7 @@ pub struct Rank(pub u64);
 #[async_trait]
 pub trait RequestReceiver: Send + Sync {
     /// Starts to consume a queue as one of its competing consumers, with at most `unanswered`
-    /// deliveries held at a time.
+    /// deliveries held at a time. A carrier that puts requests together counts those as one.
     async fn consume(&self, queue: &Queue, unanswered: u16) -> Result<Consumer, RequestsError> {
         self.consume_ranked(queue, unanswered, Rank::default()).await
     }

@@ -8,7 +8,7 @@ use amqprs::BasicProperties;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
-use crate::domain::message::{Undecodable, decode, encode};
+use crate::domain::message::{decode, encode};
 
 /// What the property `type` of a message with several parts says. Without it the message is one
 /// request, or one reply, as it stands.
@@ -19,6 +19,12 @@ pub(super) const MOST_PARTS: usize = 64;
 
 /// Bytes of the parts of one message, about. What is larger has nothing to gain.
 pub(super) const MOST_BYTES: usize = 128 * 1024;
+
+/// What a part takes beside its body, in bytes, at the most.
+const AROUND_A_PART: usize = 32;
+
+/// Bytes of a message with several parts, at the most.
+const LARGEST: usize = MOST_BYTES + MOST_PARTS * AROUND_A_PART;
 
 /// One request or reply in a bundle.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,12 +57,21 @@ pub(super) fn is_bundle(properties: &BasicProperties) -> bool {
     properties.message_type().is_some_and(|kind| kind == KIND)
 }
 
-/// The parts of a bundle.
+/// The parts of a bundle, at least one.
 ///
 /// # Errors
-/// Bytes that [`pack`] did not make.
-pub(super) fn unpack(body: &[u8]) -> Result<Vec<Part>, Undecodable> {
-    decode(body)
+/// Says why [`pack`] did not make these bytes. Looked at before they are read, as a stranger could
+/// put millions of parts into one message.
+pub(super) fn unpack(body: &[u8]) -> Result<Vec<Part>, String> {
+    if body.len() > LARGEST {
+        return Err(format!("{} bytes are more than a bundle takes", body.len()));
+    }
+    let parts: Vec<Part> = decode(body).map_err(|error| error.to_string())?;
+    match parts.len() {
+        0 => Err("a bundle of nothing".to_owned()),
+        1..=MOST_PARTS => Ok(parts),
+        number => Err(format!("a bundle of {number} is larger than any")),
+    }
 }
 
 #[cfg(test)]
@@ -76,7 +91,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_come_out_as_they_went_in(parts in proptest::collection::vec(part(), 0..20)) {
+        fn parts_come_out_as_they_went_in(parts in proptest::collection::vec(part(), 1..20)) {
             prop_assert_eq!(unpack(&pack(&parts)).unwrap(), parts);
         }
 
@@ -97,6 +112,25 @@ mod tests {
             (MOST_PARTS, 0, 1, false),
         ] {
             assert_eq!(has_room(parts, bytes, more), expected, "{parts} {bytes} {more}");
+        }
+    }
+
+    #[test]
+    fn largest_bundle_is_read_and_what_is_larger_is_refused_unread() {
+        let part = |bytes| Part {
+            correlation: u64::MAX,
+            expires_in_ms: u32::MAX,
+            body: vec![0xff; bytes].into(),
+        };
+        let largest = vec![part(MOST_BYTES / MOST_PARTS); MOST_PARTS];
+        assert_eq!(unpack(&pack(&largest)).unwrap(), largest);
+        for (parts, why) in [
+            (vec![part(0); MOST_PARTS + 1], "larger than any"),
+            (vec![part(0); 100_000], "more than a bundle takes"),
+            (vec![], "nothing"),
+        ] {
+            let refused = unpack(&pack(&parts)).unwrap_err();
+            assert!(refused.contains(why), "{refused}");
         }
     }
 

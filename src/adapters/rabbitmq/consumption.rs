@@ -186,16 +186,10 @@ impl Consumption {
             return self.take_in(ticket, content, expires_in(&properties), tried).await;
         }
         match bundle::unpack(&content) {
-            Ok(parts) if !parts.is_empty() => {
-                self.unbundle(tag, parts, properties.reply_to(), tried).await
-            }
-            Ok(_) => {
+            Ok(parts) => self.unbundle(tag, parts, properties.reply_to(), tried).await,
+            Err(reason) => {
                 let ticket = self.ledger.enter(tag, None);
-                self.set_aside(ticket, content, "a bundle of nothing").await
-            }
-            Err(error) => {
-                let ticket = self.ledger.enter(tag, None);
-                self.set_aside(ticket, content, &error.to_string()).await
+                self.set_aside(ticket, content, &reason).await
             }
         }
     }
