@@ -203,6 +203,20 @@ mod tests {
         assert_eq!(events.with(&[huge]).as_slice(), []);
     }
 
+    /// The list is one entry of a service that takes no larger ones.
+    #[test]
+    fn size_of_the_list_is_that_of_its_events_and_what_is_between_them() {
+        let sized = |bytes: usize| Event { node: Some(NodeId::new("n".repeat(bytes))), ..event(1) };
+        let around = serde_json::to_vec(&sized(0)).unwrap().len() + 1;
+        // Two of them fill it to the last byte.
+        let (half, rest) = (MOST_BYTES / 2, MOST_BYTES - MOST_BYTES / 2);
+        let pair = |more: usize| {
+            let second = Event { at_ms: 2, ..sized(rest - around + more) };
+            Events::default().with(&[sized(half - around), second]).as_slice().len()
+        };
+        assert_eq!((pair(0), pair(1)), (2, 1));
+    }
+
     #[test]
     fn events_come_back_as_they_were_written() {
         let scaled = Event { cause: Cause::Reads(41), slaves: Some(3), node: None, ..event(7) };

@@ -31,7 +31,10 @@ const LARGEST: usize = 64 * 1024;
 const MOST_IDS: usize = 64;
 
 /// What an entry takes beside its document and its key, in bytes, about.
-const OVERHEAD: usize = 128;
+const OVERHEAD: usize = 256;
+
+/// What a field of a document takes beside its name and its value, in bytes, about.
+const FIELD: usize = 96;
 
 /// The bytes that a usual entry takes; decides what is laid out at the start, and no more.
 const USUAL: usize = 512;
@@ -46,7 +49,8 @@ struct Weight;
 
 impl Weighter<Key, Entry> for Weight {
     fn weight(&self, key: &Key, entry: &Entry) -> u64 {
-        let document = entry.as_ref().map_or(0, |document| document.encoded_size());
+        let document =
+            entry.as_ref().map_or(0, |document| document.encoded_size() + FIELD * document.len());
         (OVERHEAD + key.size() + document) as u64
     }
 }

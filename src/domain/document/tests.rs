@@ -284,3 +284,28 @@ fn json_trees_go_in_and_out() {
     let value = Value::from_json(tree.clone()).unwrap();
     assert_eq!(serde_json::Value::from(&value), tree);
 }
+
+#[test]
+fn fields_are_given_all_at_once_or_added_in_their_order() {
+    let mut document = Document::from([("b", Value::Integer(1)), ("a", Value::Null)]);
+    assert_eq!(document, self::document(r#"{"b":1,"a":null}"#));
+    document.extend([("c".to_owned(), Value::Bool(true)), ("b".to_owned(), Value::Integer(2))]);
+    assert_eq!(document.keys().collect::<Vec<_>>(), ["b", "a", "c"]);
+    assert_eq!(document, self::document(r#"{"b":2,"a":null,"c":true}"#));
+}
+
+/// MessagePack, unlike JSON, also has what no value of ours is.
+#[test]
+fn other_data_is_refused_with_what_was_expected() {
+    let bytes = rmp_serde::to_vec(&serde_json::json!([null])).unwrap();
+    assert_eq!(
+        rmp_serde::from_slice::<Value>(&bytes).unwrap(),
+        Value::Array(vec![Value::Null]),
+        "null is a value"
+    );
+    let binary = [0xc4, 1, 0];
+    let refused = rmp_serde::from_slice::<Value>(&binary).unwrap_err().to_string();
+    assert!(refused.contains("null, a boolean, a number"), "{refused}");
+    let refused = rmp_serde::from_slice::<Document>(&[1]).unwrap_err().to_string();
+    assert!(refused.contains("an object"), "{refused}");
+}

@@ -414,3 +414,24 @@ fn a_filter_travels_as_it_was_written() {
     assert_eq!(rmp_serde::from_slice::<Filter>(&bytes).unwrap(), filter);
     assert_eq!(serde_json::to_string(&filter).unwrap(), r#"{"b":{"$in":[2,1.0]},"a":null}"#);
 }
+
+#[test]
+fn an_index_is_told_every_value_that_a_comparison_sees() {
+    type Row = (&'static str, &'static str, &'static [&'static str]);
+    let table: &[Row] = &[
+        (r#"{"a":1}"#, "a", &["1"]),
+        (r#"{"a":[1,"x"]}"#, "a", &["1", r#""x""#, r#"[1,"x"]"#]),
+        (r#"{"a":[{"b":1},{"b":2},{}]}"#, "a.b", &["1", "2", "missing"]),
+        (r#"{"b":1}"#, "a", &["missing"]),
+    ];
+    for (text, path, expected) in table {
+        let document = document(text);
+        let mut seen = Vec::new();
+        compared_values(&document, &FieldPath::parse(path).unwrap(), &mut |found| {
+            seen.push(
+                found.map_or("missing".to_owned(), |found| serde_json::to_string(found).unwrap()),
+            );
+        });
+        assert_eq!(seen, *expected, "{path} in {text}");
+    }
+}

@@ -122,7 +122,8 @@ impl Reader {
                     warn!("lagging too far behind the master, not serving reads");
                     break End::Lagging;
                 },
-                received = consumer.deliveries.receive(MOST) => match received {
+                // A carrier may have handed over more than are to be carried out at a time.
+                received = consumer.deliveries.receive(MOST), if held.len() < usize::from(UNANSWERED) => match received {
                     Ok(deliveries) => for delivery in deliveries {
                         held.push(self.handle(delivery, &consumer, served.clone()));
                     },
