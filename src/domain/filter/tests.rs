@@ -237,6 +237,10 @@ fn operators_on_arrays_look_at_arrays_only() {
             &[r#"{"a":[1]}"#, r#"{"a":[]}"#],
         ),
         (r#"{"a":{"$elemMatch":{"$not":{"$gt":1}}}}"#, &[r#"{"a":[5,0]}"#], &[r#"{"a":[5]}"#]),
+        (r#"{"a":{"$elemMatch":{"$nin":[5,6]}}}"#, &[r#"{"a":[5,0]}"#], &[r#"{"a":[5,6]}"#]),
+        (r#"{"a":{"$elemMatch":{"$all":[5]}}}"#, &[r#"{"a":[5,0]}"#], &[r#"{"a":[0]}"#]),
+        (r#"{"a":{"$elemMatch":{"$all":[5,6]}}}"#, &[], &[r#"{"a":[5,6]}"#]),
+        (r#"{"a":{"$elemMatch":{"$all":[]}}}"#, &[], &[r#"{"a":[5]}"#, r#"{"a":[]}"#]),
         (
             r#"{"a":{"$elemMatch":{"$elemMatch":{"$gt":1}}}}"#,
             &[r#"{"a":[[0,2]]}"#],
@@ -308,6 +312,14 @@ fn an_invalid_filter_names_the_operator_and_the_place() {
         (r#"{"a":{"$all":1}}"#, "filter at `a.$all`: `$all` needs an array, not an integer"),
         (
             r#"{"a":{"$all":[{"$elemMatch":{}},1]}}"#,
+            "filter at `a.$all`: `$all` needs either values or only `$elemMatch` conditions, not both",
+        ),
+        (
+            r#"{"a":{"$all":[{"$elemMatch":{}},{"x":1}]}}"#,
+            "filter at `a.$all`: `$all` needs either values or only `$elemMatch` conditions, not both",
+        ),
+        (
+            r#"{"a":{"$all":[{"$elemMatch":{},"x":1}]}}"#,
             "filter at `a.$all`: `$all` needs either values or only `$elemMatch` conditions, not both",
         ),
         (

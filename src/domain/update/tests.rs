@@ -321,7 +321,9 @@ fn an_upsert_starts_from_the_filter() {
 
 #[test]
 fn an_update_travels_as_it_was_written() {
-    let update = update(r#"{"$set":{"b":1.0,"a":{"x":1}},"$pull":{"c":{"$gt":2}}}"#);
+    let text = r#"{"$set":{"b":1.0,"a":{"x":1}},"$pull":{"c":{"$gt":2}}}"#;
+    let update = update(text);
+    assert_eq!(serde_json::to_string(update.source()).unwrap(), text);
     let bytes = rmp_serde::to_vec(&update).unwrap();
     assert_eq!(rmp_serde::from_slice::<Update>(&bytes).unwrap(), update);
 }
