@@ -223,10 +223,16 @@ impl World {
         let (masters, slaves) = (telling(Role::Master), telling(Role::Slave));
         let is_old = |toy: &Toy| toy.managed && self.desired.renew.contains(&toy.node);
         let is_tidy = self.workers.iter().all(|toy| toy.alive && !toy.draining && !is_old(toy));
-        observed.master_in_office().is_some()
-            && masters == 1
-            && slaves == self.desired.slaves.max(1) as usize
-            && is_tidy
+        let wanted = self.desired.slaves.max(1) as usize;
+        let enough = slaves == wanted || (slaves > wanted && !self.may_drain_one());
+        observed.master_in_office().is_some() && masters == 1 && enough && is_tidy
+    }
+
+    /// A slave that nobody manages is not drained, nor is the one that would be master next.
+    fn may_drain_one(&self) -> bool {
+        let slaves = || self.workers.iter().filter(|toy| toy.role == Role::Slave);
+        let lowest = slaves().map(|toy| toy.pid).min();
+        slaves().any(|toy| toy.managed && Some(toy.pid) != lowest)
     }
 }
 
@@ -370,6 +376,31 @@ proptest! {
         prop_assert!(world.is_well(), "{world:?}");
         prop_assert!(world.go(), "restless: {:?}", world);
     }
+}
+
+/// One slave too many stays where neither may be drained: a stranger, and the next master.
+#[test]
+fn stranger_beside_the_next_master_may_be_one_slave_too_many() {
+    let mut world = World::new();
+    world.start(false);
+    let stall = Fault::StallPromotions(true);
+    for fault in [
+        Fault::Desire(4),
+        Fault::Go,
+        Fault::Go,
+        stall,
+        Fault::Go,
+        Fault::Desire(0),
+        Fault::Go,
+        Fault::Go,
+    ] {
+        world.suffer(fault);
+    }
+    world.stalled = false;
+    (0..60).for_each(|_| world.suffer(Fault::Go));
+    let slaves = world.workers.iter().filter(|toy| toy.role == Role::Slave).count();
+    assert_eq!(slaves, 2, "{world:?}");
+    assert!(world.is_well() && world.go(), "{world:?}");
 }
 
 #[test]
