@@ -38,6 +38,8 @@ done
 cargo build --release --locked --bin rideshare --example performance
 readonly rideshare=$PWD/target/release/rideshare performance=$PWD/target/release/examples/performance
 
+# One slave each, however much is read: every further one applies all writes too, on the same cores.
+export RIDESHARE_SCALING__MAX_SLAVES=1
 export RIDESHARE_TEST_SERVICES=$PWD/.services/bench
 work=$(mktemp -d)
 pids=()

@@ -102,6 +102,8 @@ table() {
 }
 
 await 60 answers
+# And no more, however much is read.
+scale 1
 {
     table 'Reads by `_id`, 64 connections, by the number of documents' 'Documents'
     for ((documents = 1000; documents <= most; documents *= 10)); do

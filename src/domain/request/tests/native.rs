@@ -429,6 +429,15 @@ fn paths_and_sorts_have_limits() {
         vec!["a"; 64].join(".")
     );
     assert!(read(&body).is_ok_and(|operation| operation.query.validate().is_ok()));
+    let longest = "a".repeat(1_024);
+    let sorts: Vec<_> = (0..31).map(|n| format!(r#"["a{n}",1]"#)).collect();
+    for body in [
+        format!(r#"{{"collection":"c","distinct":"{longest}"}}"#),
+        format!(r#"{{"collection":"c","sort":[{}]}}"#, sorts.join(",")),
+    ] {
+        let operation = read(&body).expect("at its limit");
+        assert_eq!(operation.check(), Ok(()), "{body}");
+    }
 }
 
 #[test]
