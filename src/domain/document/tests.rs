@@ -309,3 +309,81 @@ fn other_data_is_refused_with_what_was_expected() {
     let refused = rmp_serde::from_slice::<Document>(&[1]).unwrap_err().to_string();
     assert!(refused.contains("an object"), "{refused}");
 }
+
+/// What picks one of several equal values must pick the same one wherever it is asked.
+#[test]
+fn equal_values_are_told_apart_by_how_they_are_written() {
+    for (first, second) in [
+        ("1", "1.0"),
+        ("-0.0", "0.0"),
+        ("[1]", "[1.0]"),
+        ("[1,2,3.0]", "[1,2.0,3]"),
+        (r#"{"a":1}"#, r#"{"a":1.0}"#),
+        (r#"{"a":{"b":[0]}}"#, r#"{"a":{"b":[0.0]}}"#),
+    ] {
+        let (first, second) = (value(first), value(second));
+        assert!(Ordered(&first) == Ordered(&second), "{first:?} equals {second:?}");
+        assert_eq!(Ordered(&first).partial_cmp(&Ordered(&second)), Some(Ordering::Equal));
+        assert_eq!(first.compare_representation(&second), Ordering::Less, "{first:?}, {second:?}");
+        assert_eq!(second.compare_representation(&first), Ordering::Greater);
+        assert_eq!(first.compare_representation(&first.clone()), Ordering::Equal);
+    }
+    assert!(Ordered(&value("1")) != Ordered(&value("2")));
+    assert_eq!(Ordered(&value("1")).partial_cmp(&Ordered(&value("2.0"))), Some(Ordering::Less));
+    assert!(value("1").is_comparable_with(&value("2.5")));
+    assert!(!value("1").is_comparable_with(&value(r#""1""#)));
+}
+
+#[test]
+fn every_value_is_charged_for_what_its_json_takes() {
+    for (text, bytes) in [
+        ("null", 4),
+        ("false", 5),
+        ("0", 1),
+        ("-1", 2),
+        ("10", 2),
+        ("-9223372036854775808", 20),
+        ("0.5", 20),
+        (r#""abc""#, 5),
+        ("[]", 2),
+        ("[1,22]", 2 + 2 + 3),
+        ("{}", 2),
+        (r#"{"a":1,"bc":"d"}"#, 2 + (1 + 4 + 1) + (2 + 4 + 3)),
+    ] {
+        assert_eq!(value(text).encoded_size(), bytes, "{text}");
+    }
+}
+
+#[test]
+fn names_keys_and_paths_are_shown_as_they_were_given() {
+    let name = CollectionName::parse("Users").unwrap();
+    assert_eq!((name.to_string().as_str(), name.as_ref()), ("Users", "Users"));
+    assert_eq!(DocumentId::from("ann").to_string(), "ann");
+    assert_eq!(DocumentId::from(-7).to_string(), "-7");
+    assert_eq!(FieldPath::parse("a.0.b").unwrap().to_string(), "a.0.b");
+    assert_eq!(value(r#""ann""#).as_str(), Some("ann"));
+    assert_eq!(value("1").as_str(), None);
+    let refused = serde_json::from_str::<DocumentId>("true").unwrap_err().to_string();
+    assert!(refused.contains("a string or a 64-bit signed integer"), "{refused}");
+}
+
+#[test]
+fn what_becomes_a_part_of_a_document_has_the_depth_that_is_left() {
+    assert_eq!(limits::validate_value(&nested(MAX_DEPTH - 1)), Ok(()));
+    let error = limits::validate_value(&nested(MAX_DEPTH)).unwrap_err();
+    assert_eq!(error.reason, InvalidReason::TooDeep);
+    assert!(FieldPath::parse(&["a"; MAX_DEPTH].join(".")).is_ok());
+    assert_eq!(FieldPath::parse(&["a"; MAX_DEPTH + 1].join(".")), Err(InvalidPath::TooDeep));
+    assert!(FieldPath::parse(&["1"; 16].join(".")).is_ok());
+    assert_eq!(FieldPath::parse(&["1"; 17].join(".")), Err(InvalidPath::TooManyIndexes));
+}
+
+#[test]
+fn what_is_wrong_within_a_document_is_told_from_outside() {
+    for (path, place, expected) in
+        [("a", "b", "b.a"), ("[1]", "b", "b[1]"), ("a", "", "a"), ("", "b", "b"), ("", "", "")]
+    {
+        let error = InvalidDocument { path: path.to_owned(), reason: InvalidReason::EmptyName };
+        assert_eq!(error.within(place).path, expected, "{path} within {place}");
+    }
+}
