@@ -101,7 +101,8 @@ async fn log(settings: &RabbitmqSettings, in_flight: u64) -> anyhow::Result<()> 
         })
     };
     let record = |number| {
-        let body = RecordBody::Epoch { master: NodeId::new("n".repeat(200)) };
+        let master = NodeId::new("n".repeat(200));
+        let body = RecordBody::Epoch { master, on_own_data: false };
         let log_id = LogId::new("figures");
         Arc::new(Record { log_id, epoch: Epoch(number), appended_at_ms: 0, body })
     };

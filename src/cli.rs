@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assemble::apps::{self, App};
 use crate::assemble::{healthcheck, orchestrator, up, worker};
+use crate::roles::worker::WorkerError;
 use crate::settings::{LogFormat, NeededTokens, Profile, Settings, SettingsError, WorkerType};
 use crate::{settings, shutdown, telemetry};
 
@@ -170,12 +171,15 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// 2 for what the caller said wrong, 1 otherwise.
+    /// 2 for what the caller said wrong, that of a worker which cannot go on, 1 otherwise.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         match self {
             Self::Settings(_) => ExitCode::from(2),
-            Self::Failed(_) => ExitCode::FAILURE,
+            Self::Failed(error) => {
+                let of_worker = error.downcast_ref::<WorkerError>().map(WorkerError::exit_code);
+                of_worker.and_then(|code| u8::try_from(code).ok()).unwrap_or(1).into()
+            }
         }
     }
 }

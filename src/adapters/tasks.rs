@@ -3,9 +3,11 @@
 //! A kill aborts the task at whatever await point it is: nothing of it runs any more, and its
 //! session with the coordination service expires by itself, as a killed process's would.
 
+mod aside;
+
 use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use tokio::time::{timeout, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use self::aside::Aside;
 use crate::domain::ids::{NodeId, Pid};
 use crate::ports::containers::{Container, ContainerState, Containers, ContainersError, StartAs};
 
@@ -25,8 +28,6 @@ const KILLED: i32 = 137;
 const FAILED: i32 = 1;
 /// How long the parts of a worker may take to end once it has.
 const PARTS_LIMIT: Duration = Duration::from_secs(5);
-/// What the folder of a removed worker is called until it is gone.
-const REMOVED: &str = ".removed-";
 
 /// What a worker's task is made from.
 #[derive(Debug)]
@@ -46,11 +47,27 @@ pub struct Launch {
 }
 
 /// Makes the future that is a worker.
-pub type Launcher = Arc<dyn Fn(Launch) -> BoxFuture<'static, anyhow::Result<()>> + Send + Sync>;
+pub type Launcher = Arc<dyn Fn(Launch) -> BoxFuture<'static, Result<(), Failed>> + Send + Sync>;
+
+/// A worker that could not go on.
+#[derive(Debug)]
+pub struct Failed {
+    /// What its process would exit with.
+    pub code: i32,
+    /// Why.
+    pub cause: anyhow::Error,
+}
+
+impl From<anyhow::Error> for Failed {
+    fn from(cause: anyhow::Error) -> Self {
+        Self { code: FAILED, cause }
+    }
+}
 
 /// Workers as tasks.
 pub struct TaskContainers {
     directory: PathBuf,
+    aside: Aside,
     launcher: Launcher,
     now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
     workers: Arc<Mutex<Workers>>,
@@ -87,27 +104,23 @@ impl TaskContainers {
         first_pid: u32,
         now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
         launcher: Launcher,
+        keep_databases: usize,
     ) -> std::io::Result<Self> {
         std::fs::create_dir_all(&directory)?;
+        let aside = Aside::open(&directory, keep_databases)?;
         let mut workers = Workers { last_pid: first_pid, by_node: BTreeMap::new() };
         for entry in std::fs::read_dir(&directory)? {
             let entry = entry?;
             let name = entry.file_name();
             let (Some(name), true) = (name.to_str(), entry.file_type()?.is_dir()) else { continue };
-            if name.starts_with(REMOVED) {
-                if let Err(error) = std::fs::remove_dir_all(entry.path()) {
-                    warn!(folder = name, %error, "removed worker's folder not deleted");
-                }
+            if Aside::is_one(name) {
                 continue;
             }
-            let node = NodeId::from(name);
-            let state = ContainerState::Exited { code: KILLED };
-            let container = Container { node: node.clone(), state, changed_at_ms: now_ms() };
-            workers.by_node.insert(node, Worker { container, running: None });
+            workers.add_exited(NodeId::from(name), now_ms());
         }
         let (list, _) = watch::channel(workers.list());
         let workers = Arc::new(Mutex::new(workers));
-        Ok(Self { directory, launcher, now_ms, workers, list })
+        Ok(Self { directory, aside, launcher, now_ms, workers, list })
     }
 
     /// Asks all workers to finish and waits until they have, at most `limit`; then aborts.
@@ -181,7 +194,7 @@ impl TaskContainers {
     fn attend(
         &self,
         node: NodeId,
-        end: impl Future<Output = Result<anyhow::Result<()>, JoinError>> + Send + 'static,
+        end: impl Future<Output = Result<Result<(), Failed>, JoinError>> + Send + 'static,
         ended: watch::Sender<bool>,
     ) {
         let (workers, list, now_ms) =
@@ -189,9 +202,9 @@ impl TaskContainers {
         tokio::spawn(async move {
             let code = match end.await {
                 Ok(Ok(())) => 0,
-                Ok(Err(cause)) => {
+                Ok(Err(Failed { code, cause })) => {
                     error!(worker = %node, error = %format!("{cause:#}"), "worker failed");
-                    FAILED
+                    code
                 }
                 Err(stopped) if stopped.is_cancelled() => KILLED,
                 Err(_) => {
@@ -214,6 +227,12 @@ impl TaskContainers {
 }
 
 impl Workers {
+    fn add_exited(&mut self, node: NodeId, changed_at_ms: u64) {
+        let state = ContainerState::Exited { code: KILLED };
+        let container = Container { node: node.clone(), state, changed_at_ms };
+        self.by_node.insert(node, Worker { container, running: None });
+    }
+
     fn list(&self) -> Vec<Container> {
         self.by_node.values().map(|worker| worker.container.clone()).collect()
     }
@@ -281,33 +300,36 @@ impl Containers for TaskContainers {
         if self.lock().by_node.get(node).is_some_and(|worker| worker.running.is_some()) {
             return Err(ContainersError::Unavailable(anyhow::anyhow!("worker {node} runs")));
         }
-        let removed = self.directory.join(format!("{REMOVED}{node}"));
-        let unavailable = |error: std::io::Error| ContainersError::Unavailable(error.into());
-        set_aside(&self.folder(node), &removed).await.map_err(unavailable)?;
-        {
-            let mut workers = self.lock();
-            workers.by_node.remove(node);
-            self.list.send_replace(workers.list());
+        let (aside, of, now_ms) = (self.aside.clone(), node.clone(), (self.now_ms)());
+        blocking(move || aside.put(&of, now_ms)).await?;
+        let mut workers = self.lock();
+        workers.by_node.remove(node);
+        self.list.send_replace(workers.list());
+        Ok(())
+    }
+
+    async fn set_aside(&self) -> Result<Vec<NodeId>, ContainersError> {
+        let aside = self.aside.clone();
+        blocking(move || aside.nodes()).await
+    }
+
+    async fn bring_back(&self, node: &NodeId) -> Result<(), ContainersError> {
+        let (aside, of) = (self.aside.clone(), node.clone());
+        if !blocking(move || aside.bring_back(&of)).await? {
+            return Err(ContainersError::NotFound(node.clone()));
         }
-        delete(&removed).await;
+        let mut workers = self.lock();
+        workers.add_exited(node.clone(), (self.now_ms)());
+        self.list.send_replace(workers.list());
         Ok(())
     }
 }
 
-/// Before it is deleted: whoever is killed half way leaves nothing that looks like a worker.
-async fn set_aside(folder: &Path, removed: &Path) -> std::io::Result<()> {
-    match tokio::fs::rename(folder, removed).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// What cannot be deleted now is deleted at the next start.
-async fn delete(removed: &Path) {
-    match tokio::fs::remove_dir_all(removed).await {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            warn!(folder = %removed.display(), %error, "removed worker's folder not deleted");
-        }
-        _ => {}
-    }
+/// Works on folders, which may take long.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T, ContainersError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    let done = done.map_err(|error| ContainersError::Unavailable(error.into()))?;
+    done.map_err(|error| ContainersError::Unavailable(error.into()))
 }

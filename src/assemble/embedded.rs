@@ -11,7 +11,7 @@ use crate::adapters::memory::{
     MemoryCoordination, MemoryProgress, MemoryRequests, RequestsSettings,
 };
 use crate::adapters::sqlite::{SqliteLog, SqliteStore};
-use crate::adapters::tasks::{Launch, Launcher, TaskContainers};
+use crate::adapters::tasks::{Failed, Launch, Launcher, TaskContainers};
 use crate::domain::ids::OrchestratorId;
 use crate::ports::containers::StartAs;
 use crate::roles::ambient::Ambient;
@@ -57,6 +57,7 @@ impl Embedded {
             std::process::id(),
             Arc::clone(&ambient.now_ms),
             shared.launcher(),
+            settings.containers.keep_databases,
         )
         .context("opening the workers' folders")?;
         let containers = Arc::new(containers);
@@ -105,7 +106,7 @@ impl Shared {
         Arc::new(move |launch| Box::pin(self.clone().work(launch)))
     }
 
-    async fn work(self, launch: Launch) -> anyhow::Result<()> {
+    async fn work(self, launch: Launch) -> Result<(), Failed> {
         let store = SqliteStore::open(launch.directory.join("documents.sqlite"))
             .await
             .context("opening the worker's database")?;
@@ -127,7 +128,7 @@ impl Shared {
             max_lag: self.settings.limits.lag_records,
             store_patience: Duration::from_millis(self.settings.health.database_patience_ms),
         };
-        worker::run(parts, settings, launch.shutdown).await?;
-        Ok(())
+        let ended = worker::run(parts, settings, launch.shutdown).await;
+        ended.map_err(|error| Failed { code: error.exit_code(), cause: error.into() })
     }
 }

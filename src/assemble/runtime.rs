@@ -80,6 +80,7 @@ fn process(settings: &Settings, ambient: &Ambient) -> anyhow::Result<ProcessCont
             let mongodb = mongodb.clone();
             Box::pin(async move { servers::remove_database(&mongodb, &node).await })
         }),
+        keep_databases: settings.containers.keep_databases,
         now_ms: Arc::clone(&ambient.now_ms),
     })
     .with_context(|| format!("setting `containers.state_dir`: {}", directory.display()))
@@ -109,6 +110,7 @@ fn docker(settings: &Settings, ambient: &Ambient) -> DockerSettings {
         database_cache_mb: own.database_cache_mb,
         log_max_mb: own.log_max_mb,
         log_max_files: own.log_max_files,
+        keep_databases: settings.containers.keep_databases,
         stop_limit: Duration::from_millis(settings.containers.drain_limit_ms),
         environment: Arc::new(move |node, start_as, database| {
             let own = [

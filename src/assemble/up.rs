@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::Context;
 use serde::Serialize;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 
 use super::apps;
 use super::embedded::{Embedded, orchestrator_settings};
@@ -20,6 +21,9 @@ use crate::settings::Settings;
 
 /// How long the workers may take to finish what they hold.
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+
+/// A system that is not ready after this has something to tell.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is said on the command line alone.
 #[derive(Clone, Debug)]
@@ -93,7 +97,10 @@ pub async fn run(
 
     let ready = front.handle.clone();
     let announced = async {
-        ready.ready().await;
+        if timeout(PATIENCE, ready.ready()).await.is_err() {
+            warn!(url = addresses.orchestrator, reasons = ?ready.unready(), "not ready yet");
+            ready.ready().await;
+        }
         announce(&addresses, &options)?;
         std::future::pending::<anyhow::Result<()>>().await
     };

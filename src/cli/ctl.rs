@@ -60,6 +60,13 @@ enum CtlWish {
         #[arg(value_name = "PLACE")]
         to: String,
     },
+    /// Begin a new log with what one worker holds, after the broker has lost the old one for good.
+    /// What that worker does not hold is lost. Refused unless the worker has stopped for that reason.
+    Recover {
+        /// Whose data to go on with: the worker that holds the most, as its last words say.
+        #[arg(long, value_name = "NODE")]
+        from: String,
+    },
     /// Bring a backup into an empty system.
     Restore {
         /// A directory, or s3://BUCKET/PREFIX with the usual AWS_ variables.
@@ -114,6 +121,7 @@ pub(super) fn run(args: CtlArgs, config: Option<PathBuf>) -> Result<(), Failure>
         CtlWish::Restart => Wish::Restart,
         CtlWish::Pause => Wish::Pause,
         CtlWish::Resume => Wish::Resume,
+        CtlWish::Recover { from } => Wish::Recover(from),
         CtlWish::Backup { to } => Wish::Backup(to),
         CtlWish::Restore { from, to_offset, to_time } => {
             let until = to_offset.map(|offset| Until::Offset(Offset(offset))).or(to_time);

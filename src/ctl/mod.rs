@@ -50,6 +50,8 @@ pub enum Wish {
     Pause,
     /// Go on with it.
     Resume,
+    /// Begin a new log with what this worker holds.
+    Recover(String),
     /// Make a backup in this place, or carry on the one that is there.
     Backup(String),
     /// Bring the backup of this place into an empty database.
@@ -147,6 +149,7 @@ async fn ask(client: &Client, wish: &Wish) -> anyhow::Result<Value> {
         Wish::Restart => restart(client).await,
         Wish::Pause => client.post("/api/v1/pause", None).await,
         Wish::Resume => client.post("/api/v1/resume", None).await,
+        Wish::Recover(from) => client.post("/api/v1/recover", Some(json!({ "from": from }))).await,
         Wish::Backup(location) => backup::take(client, location).await,
         Wish::Restore { from, until } => backup::restore(client, from, *until).await,
     }

@@ -25,6 +25,12 @@ pub(super) fn text(wish: &Wish, answer: &Value) -> String {
             plain(&answer["to_epoch"]),
             plain(&answer["took_ms"])
         ),
+        Wish::Recover(_) => format!(
+            "{} is master in epoch {}, in a new log, after {} ms",
+            plain(&answer["from"]),
+            plain(&answer["epoch"]),
+            plain(&answer["took_ms"])
+        ),
         Wish::Scale(_) => wanted(answer),
         Wish::Restart => format!("{} workers are new", plain(&answer["restarted"])),
         Wish::Pause => "paused: nobody is replaced, elected, started or removed".to_owned(),

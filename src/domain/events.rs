@@ -41,6 +41,8 @@ pub enum Kind {
     Renewing,
     /// They are.
     Renewed,
+    /// A new log begins with what this worker holds.
+    Recovered,
 }
 
 impl Kind {
@@ -61,6 +63,7 @@ impl Kind {
             Self::Resumed => "resumed",
             Self::Renewing => "renewing",
             Self::Renewed => "renewed",
+            Self::Recovered => "recovered",
         }
     }
 }

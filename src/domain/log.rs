@@ -32,6 +32,10 @@ pub enum RecordBody {
     Epoch {
         /// Who takes office.
         master: NodeId,
+        /// The history begins here with what the master's database holds: the log alone does not
+        /// make a replica. So it is where an earlier log was lost.
+        #[serde(default, skip_serializing_if = "is_false")]
+        on_own_data: bool,
     },
     /// The planned effects of a group of requests.
     Batch {
@@ -40,6 +44,11 @@ pub enum RecordBody {
         /// One entry a request, in the order they were planned; may be empty (a barrier).
         entries: Vec<Entry>,
     },
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde asks for a reference")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// What one request came to.
@@ -125,9 +134,24 @@ pub enum Admission {
     OutOfSequence,
     /// It belongs to another history. The replica must stop: its data and this log do not fit.
     Foreign,
+    /// The history begins with data that are not in the log: a replica without any must copy them.
+    Beyond,
 }
 
 impl History {
+    /// A history that begins with what a database holds, behind everything before `next`.
+    #[must_use]
+    pub fn on_own_data(log_id: LogId, next: Offset) -> Self {
+        Self { log_id: Some(log_id), terms: Vec::new(), applied: next.0.checked_sub(1).map(Offset) }
+    }
+
+    /// Whether the record that begins the next epoch begins the history, with the data that there
+    /// are.
+    #[must_use]
+    pub fn begins_on_own_data(&self) -> bool {
+        self.log_id.is_some() && self.terms.is_empty()
+    }
+
     /// The offset of the first record that this replica has not taken in.
     #[must_use]
     pub fn next_offset(&self) -> Offset {
@@ -155,7 +179,7 @@ impl History {
         }
         let admission = self.judge(record);
         match (admission, &record.body) {
-            (Admission::Foreign, _) => return admission,
+            (Admission::Foreign | Admission::Beyond, _) => return admission,
             (Admission::Admitted, RecordBody::Epoch { .. }) => {
                 self.log_id = Some(record.log_id.clone());
                 if self.terms.len() == TERMS {
@@ -203,19 +227,22 @@ impl History {
     }
 
     fn judge(&self, record: &Record) -> Admission {
-        let (in_time, in_sequence) = match &record.body {
-            RecordBody::Epoch { .. } => (record.epoch > self.epoch(), true),
-            RecordBody::Batch { sequence, .. } => (
-                record.epoch == self.epoch() && !self.terms.is_empty(),
-                *sequence == self.next_sequence(),
-            ),
-        };
-        let foreign = self.log_id.as_ref().is_some_and(|own| *own != record.log_id);
-        match (in_time, foreign, in_sequence) {
-            (false, _, _) => Admission::Stale,
-            (true, true, _) => Admission::Foreign,
-            (true, false, false) => Admission::OutOfSequence,
-            (true, false, true) => Admission::Admitted,
+        let is_newer = record.epoch > self.epoch();
+        let is_current = record.epoch == self.epoch() && !self.terms.is_empty();
+        let is_foreign = self.log_id.as_ref().is_some_and(|own| *own != record.log_id);
+        match &record.body {
+            // Also a batch of an epoch whose beginning this history never saw.
+            _ if is_newer && is_foreign => Admission::Foreign,
+            RecordBody::Epoch { on_own_data: true, .. } if is_newer && self.log_id.is_none() => {
+                Admission::Beyond
+            }
+            RecordBody::Epoch { .. } if is_newer => Admission::Admitted,
+            RecordBody::Batch { .. } if is_current && is_foreign => Admission::Foreign,
+            RecordBody::Batch { sequence, .. } if is_current => {
+                let is_next = *sequence == self.next_sequence();
+                if is_next { Admission::Admitted } else { Admission::OutOfSequence }
+            }
+            RecordBody::Epoch { .. } | RecordBody::Batch { .. } => Admission::Stale,
         }
     }
 }
@@ -229,7 +256,7 @@ mod tests {
     }
 
     fn office(epoch: u64) -> Record {
-        record(epoch, RecordBody::Epoch { master: NodeId::new("n1") })
+        record(epoch, RecordBody::Epoch { master: NodeId::new("n1"), on_own_data: false })
     }
 
     fn batch(epoch: u64, sequence: u64) -> Record {
@@ -321,6 +348,44 @@ mod tests {
         let other = Record { log_id: LogId::new("another"), ..office(2) };
         assert_eq!(history.admit(Offset(1), &other), Admission::Foreign);
         assert_eq!(history, before);
+    }
+
+    #[test]
+    fn batch_of_another_history_that_has_gone_further_is_foreign() {
+        let mut history = History::default();
+        history.admit(Offset(0), &office(1));
+        let other = |record| Record { log_id: LogId::new("another"), ..record };
+        assert_eq!(history.admit(Offset(1), &other(batch(2, 0))), Admission::Foreign);
+        assert_eq!(history.admit(Offset(1), &other(batch(1, 0))), Admission::Foreign);
+        assert_eq!(history.applied, Some(Offset(0)));
+    }
+
+    #[test]
+    fn history_on_own_data_is_followed_by_whoever_has_them() {
+        let mut base = History::on_own_data(LogId::new("history"), Offset(7));
+        assert_eq!((base.next_offset(), base.epoch()), (Offset(7), Epoch(0)));
+        assert!(base.begins_on_own_data());
+        let master = NodeId::new("n1");
+        let begin = record(9, RecordBody::Epoch { master, on_own_data: true });
+        let mut empty = History::default();
+        assert_eq!(empty.admit(Offset(7), &begin), Admission::Beyond);
+        assert_eq!(empty, History::default(), "nothing is taken in");
+        assert_eq!(base.admit(Offset(7), &begin), Admission::Admitted);
+        assert!(!base.begins_on_own_data() && !empty.begins_on_own_data());
+        let mut copy = base.clone();
+        assert_eq!(copy.admit(Offset(8), &batch(9, 0)), Admission::Admitted);
+        assert_eq!(base.admit(Offset(8), &batch(9, 0)), Admission::Admitted);
+        let earliest = History::on_own_data(LogId::new("history"), Offset(0));
+        assert_eq!(earliest.next_offset(), Offset(0));
+    }
+
+    /// So that earlier releases read what they wrote, and later ones what these wrote.
+    #[test]
+    fn epoch_record_of_an_ordinary_history_is_written_as_ever() {
+        let bytes = rmp_serde::to_vec(&office(1).body).unwrap();
+        let earlier = rmp_serde::to_vec(&std::collections::BTreeMap::from([("Epoch", ("n1",))]));
+        assert_eq!(bytes, earlier.unwrap());
+        assert_eq!(rmp_serde::from_slice::<RecordBody>(&bytes).unwrap(), office(1).body);
     }
 
     #[test]

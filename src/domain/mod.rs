@@ -8,6 +8,7 @@ pub mod document;
 pub mod events;
 pub mod filter;
 pub mod ids;
+pub mod joining;
 pub mod log;
 pub mod message;
 pub mod outcome;

@@ -44,7 +44,7 @@ const DASHBOARD: [&str; 7] = [
     "/dashboard/live.js",
 ];
 /// What changes the system itself, or tells who did.
-const ADMIN: [&str; 10] = [
+const ADMIN: [&str; 11] = [
     "/api/v1/db/clear",
     "/api/v1/crash/master",
     "/api/v1/crash/slave",
@@ -55,6 +55,7 @@ const ADMIN: [&str; 10] = [
     "/api/v1/pause",
     "/api/v1/resume",
     "/api/v1/switchover",
+    "/api/v1/recover",
 ];
 
 impl Policy {

@@ -29,6 +29,7 @@ pub(super) fn routes(config: &mut ServiceConfig) {
             "/api/v1/restart",
             [on("GET", web::get().to(restarting)), on("POST", web::post().to(restart))],
         ))
+        .service(methods("/api/v1/recover", [on("POST", web::post().to(recover))]))
         .service(methods("/api/v1/pause", [on("POST", web::post().to(pause))]))
         .service(methods("/api/v1/resume", [on("POST", web::post().to(resume))]))
         .service(methods("/api/v1/switchover", [on("POST", web::post().to(switch_over))]));
@@ -154,6 +155,37 @@ pub(super) async fn switch_over(payload: Payload, state: Data<State>) -> Answer 
     Ok(HttpResponse::Ok().json(state.handle.switch_over(to.as_ref()).await?))
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RecoverBody {
+    from: NodeId,
+}
+
+/// Begins a new log with what one worker holds, after the broker has lost the old one. Writes that
+/// this worker does not hold are lost, and offsets and session tokens from before mean nothing any
+/// more. Refused unless that worker has stopped because the log lacks what it holds.
+#[utoipa::path(
+    post, path = "/api/v1/recover", tag = "control", request_body = described::From,
+    responses(
+        (status = 200, description = "Done.", body = described::Recovery),
+        (
+            status = 404, description = "There is no such worker.",
+            body = problems::Problem, content_type = "application/problem+json",
+        ),
+        (
+            status = 409, description = "Nothing is known to be lost.",
+            body = problems::Problem, content_type = "application/problem+json",
+        ),
+        problems::Common, problems::WithBody, problems::Closed,
+    ),
+)]
+pub(super) async fn recover(payload: Payload, state: Data<State>) -> Answer {
+    let body: Option<RecoverBody> = body(payload, &state).await?;
+    let missing = || Problem::bad_request("from is the name of a worker").with("place", "from");
+    let from = body.ok_or_else(missing)?.from;
+    Ok(HttpResponse::Ok().json(state.handle.recover(&from).await?))
+}
+
 /// Lets a new worker take the place of each that there is, the master last, without a request that
 /// fails: to have them run another version, say.
 #[utoipa::path(
@@ -197,9 +229,13 @@ impl From<ControlError> for Problem {
         let detail = error.to_string();
         match error {
             ControlError::NotNow(_) => Self::new(StatusCode::CONFLICT, detail),
-            ControlError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, detail),
+            ControlError::Unknown(_) | ControlError::NoWorker { .. } => {
+                Self::new(StatusCode::NOT_FOUND, detail)
+            }
             ControlError::Invalid(_) => Self::bad_request(detail).with("place", "slaves"),
-            ControlError::Coordination(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail),
+            ControlError::Coordination(_) | ControlError::Containers(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
+            }
             ControlError::Unfinished(_) => {
                 Self::new(StatusCode::GATEWAY_TIMEOUT, detail).with("outcome", "unknown")
             }

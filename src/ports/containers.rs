@@ -5,6 +5,10 @@ use tokio::sync::watch;
 
 use crate::domain::ids::{NodeId, Pid};
 
+/// The exit code of a worker that has stopped because the log lacks what its database holds, or is
+/// another one.
+pub const LOG_LOST: i32 = 4;
+
 /// Why the runtime did not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ContainersError {
@@ -84,6 +88,13 @@ pub trait Containers: Send + Sync {
     /// Shows people which worker is master, where the runtime has names to show.
     async fn mark_master(&self, node: &NodeId) -> Result<(), ContainersError>;
 
-    /// Removes an exited worker and everything it stored. Idempotent.
+    /// Removes an exited worker. What it stored is set aside, and deleted once as many others were
+    /// set aside after it as the runtime keeps. Idempotent.
     async fn remove(&self, node: &NodeId) -> Result<(), ContainersError>;
+
+    /// Whose databases are set aside, the last one first.
+    async fn set_aside(&self) -> Result<Vec<NodeId>, ContainersError>;
+
+    /// Lists a worker whose database is set aside as exited: it can be started again.
+    async fn bring_back(&self, node: &NodeId) -> Result<(), ContainersError>;
 }

@@ -28,8 +28,30 @@ pub struct LeaderRecord {
     pub epoch: Epoch,
     /// The worker that is, or is to become, master.
     pub master: NodeId,
-    /// The history that it leads; drawn once, with the very first record.
+    /// The history that it leads; drawn with the very first record, and anew where the log was lost
+    /// and somebody said whose data to go on with.
     pub log_id: LogId,
+    /// Whose data these were.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base: Option<NodeId>,
+    /// The newest epoch that is known to have begun in the log; 0 where none is. A log that lacks it
+    /// has lost its data.
+    #[serde(default)]
+    pub admitted: Epoch,
+}
+
+impl LeaderRecord {
+    /// Names the master of a history of which nothing else is known.
+    #[must_use]
+    pub const fn new(epoch: Epoch, master: NodeId, log_id: LogId) -> Self {
+        Self { epoch, master, log_id, base: None, admitted: Epoch(0) }
+    }
+
+    /// Names another master of the same history, or the same one for another epoch.
+    #[must_use]
+    pub fn succeeded_by(&self, master: NodeId, epoch: Epoch) -> Self {
+        Self { epoch, master, ..self.clone() }
+    }
 }
 
 /// How many slaves there are to be, who is to be renewed, and whether anybody sees to it. Persistent, so that it outlives

@@ -119,6 +119,8 @@ pub struct Containers {
     pub state_dir: PathBuf,
     /// How long the workers may take to finish when the orchestrator stops.
     pub drain_limit_ms: u64,
+    /// So many databases of removed workers are kept.
+    pub keep_databases: usize,
 }
 
 /// What a worker is started as.

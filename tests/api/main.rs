@@ -22,6 +22,7 @@ mod original;
 mod persistence;
 mod places;
 mod reads;
+mod recovery;
 mod scaling;
 mod services;
 #[path = "../support/suite/mod.rs"]

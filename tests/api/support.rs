@@ -59,24 +59,48 @@ impl System {
         system
     }
 
-    /// Starts the process on the data that there is.
-    pub(crate) async fn run(&mut self) {
-        let addresses = self.data.path().join("addresses.json");
-        let _ = std::fs::remove_file(&addresses);
+    /// Starts the process on the data that there is, which it cannot serve.
+    pub(crate) async fn run_unready(&mut self) {
+        let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = free.local_addr().unwrap().port();
+        drop(free);
+        self.spawn(port);
+        self.url = format!("http://127.0.0.1:{port}");
+        let health = format!("{}/healthz", self.url);
+        let started = Instant::now();
+        while self.client.get(&health).send().await.is_err() {
+            assert!(started.elapsed() < START_LIMIT, "does not listen\n{}", self.log());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn addresses_file(&self) -> std::path::PathBuf {
+        self.data.path().join("addresses.json")
+    }
+
+    fn spawn(&mut self, port: u16) {
+        let _ = std::fs::remove_file(self.addresses_file());
         let log = std::fs::File::create(self.data.path().join("stderr.log")).unwrap();
         let process = Command::new(env!("CARGO_BIN_EXE_rideshare"))
-            .args(["up", "--slaves", &self.slaves.to_string(), "--orchestrator-port", "0"])
+            .args(["up", "--slaves", &self.slaves.to_string()])
+            .args(["--orchestrator-port", &port.to_string()])
             .args(["--users-port", "0", "--rides-port", "0"])
             .arg("--data-dir")
             .arg(self.data.path().join("data"))
             .arg("--addresses-file")
-            .arg(&addresses)
+            .arg(self.addresses_file())
             .envs(self.environment.iter().map(|(k, v)| (k, v)))
             .stdout(Stdio::null())
             .stderr(log)
             .spawn()
             .unwrap();
         self.process = Some(process);
+    }
+
+    /// Starts the process on the data that there is.
+    pub(crate) async fn run(&mut self) {
+        self.spawn(0);
+        let addresses = self.addresses_file();
         let started = Instant::now();
         let text = loop {
             if let Ok(text) = std::fs::read_to_string(&addresses) {

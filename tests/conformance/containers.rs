@@ -14,8 +14,13 @@ use crate::cases::BOUND;
 /// Makes a runtime to test. Its workers store something as soon as they run and go on until they
 /// are told to stop; one whose name starts with `fails` ends by itself with exit code 3.
 pub(crate) trait ContainersFactory: Sized {
-    /// A runtime without workers.
-    async fn start() -> Self;
+    /// A runtime without workers that keeps so many databases of removed ones.
+    async fn start_keeping(databases: usize) -> Self;
+
+    /// A runtime without workers that keeps no database.
+    async fn start() -> Self {
+        Self::start_keeping(0).await
+    }
 
     /// The runtime.
     fn containers(&self) -> Arc<dyn Containers>;
@@ -45,6 +50,7 @@ macro_rules! containers_suite {
                 unknown_worker_is_told_as_such,
                 running_worker_is_not_removed,
                 removed_worker_leaves_nothing,
+                last_databases_of_removed_workers_are_kept_and_can_be_brought_back,
                 every_exit_wakes_the_watch,
             ]
         );
@@ -226,6 +232,32 @@ pub(crate) async fn removed_worker_leaves_nothing<F: ContainersFactory>() {
         assert_eq!((factory.stored(&node), state(&containers, &node)), (0, None));
     }
     start(&factory, &node).await;
+    factory.finish().await;
+}
+
+pub(crate) async fn last_databases_of_removed_workers_are_kept_and_can_be_brought_back<
+    F: ContainersFactory,
+>() {
+    let factory = F::start_keeping(2).await;
+    let containers = factory.containers();
+    let [n1, n2, n3] = ["n1", "n2", "n3"].map(NodeId::new);
+    for node in [&n3, &n1, &n2] {
+        start(&factory, node).await;
+        containers.kill(node).await.unwrap();
+        containers.remove(node).await.unwrap();
+        containers.remove(node).await.unwrap();
+        assert_eq!(state(&containers, node), None);
+    }
+    assert_eq!(factory.stored(&n3), 0, "it was one too many");
+    assert_eq!(containers.set_aside().await.unwrap(), [n2.clone(), n1.clone()]);
+    let gone = containers.bring_back(&n3).await;
+    assert!(matches!(gone, Err(ContainersError::NotFound(_))), "{gone:?}");
+
+    containers.bring_back(&n1).await.unwrap();
+    listed(&containers, &n1, "is back", |it| !runs(it)).await;
+    assert_eq!(containers.set_aside().await.unwrap(), [n2]);
+    containers.restart(&n1).await.unwrap();
+    stored(&factory, &n1, 2).await;
     factory.finish().await;
 }
 

@@ -95,7 +95,7 @@ fn member(node: &str, pid: u32) -> Member {
 }
 
 fn leader(epoch: u64, master: &str) -> LeaderRecord {
-    LeaderRecord { epoch: Epoch(epoch), master: NodeId::new(master), log_id: LogId::new("history") }
+    LeaderRecord::new(Epoch(epoch), NodeId::new(master), LogId::new("history"))
 }
 
 fn orchestrator(name: &str) -> OrchestratorId {

@@ -49,8 +49,8 @@ impl Docker {
 }
 
 impl ContainersFactory for Docker {
-    async fn start() -> Self {
-        Self::with(|_| {}).await
+    async fn start_keeping(databases: usize) -> Self {
+        Self::with(|settings| settings.keep_databases = databases).await
     }
 
     fn containers(&self) -> Arc<dyn Containers> {

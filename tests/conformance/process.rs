@@ -26,7 +26,7 @@ struct Processes {
     directory: tempfile::TempDir,
 }
 
-fn open(directory: &Path) -> Arc<ProcessContainers> {
+fn open(directory: &Path, keep_databases: usize) -> Arc<ProcessContainers> {
     let databases = directory.join("databases");
     std::fs::create_dir_all(&databases).unwrap();
     let since_1970 = || std::time::UNIX_EPOCH.elapsed().unwrap().as_millis();
@@ -43,6 +43,7 @@ fn open(directory: &Path) -> Arc<ProcessContainers> {
                 let path = at.join(node.as_str());
                 Box::pin(async move { Ok(std::fs::remove_file(path)?) })
             }),
+            keep_databases,
             now_ms: Arc::new(move || u64::try_from(since_1970()).unwrap()),
         })
         .unwrap(),
@@ -57,14 +58,14 @@ impl Processes {
     /// Forgets everything that is not on disk, as a crash does, and starts again.
     fn crash(&mut self) {
         self.containers = None;
-        self.containers = Some(open(self.directory.path()));
+        self.containers = Some(open(self.directory.path(), 0));
     }
 }
 
 impl ContainersFactory for Processes {
-    async fn start() -> Self {
+    async fn start_keeping(databases: usize) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self { containers: Some(open(directory.path())), directory }
+        Self { containers: Some(open(directory.path(), databases)), directory }
     }
 
     fn containers(&self) -> Arc<dyn Containers> {
@@ -128,7 +129,7 @@ async fn worker_that_died_while_nobody_watched_is_listed_as_exited() {
     let first = start(&factory, &node).await;
     factory.containers = None;
     Command::new("kill").args(["-KILL", &first.to_string()]).status().unwrap();
-    factory.containers = Some(open(factory.directory.path()));
+    factory.containers = Some(open(factory.directory.path(), 0));
     let containers = factory.containers();
     listed(&containers, &node, "exited", is_exited).await;
     containers.remove(&node).await.unwrap();
@@ -150,7 +151,7 @@ async fn stranger_with_the_pid_of_a_dead_worker_is_left_alone() {
     record["process"]["pid"] = stranger.id().into();
     record["exit"] = serde_json::Value::Null;
     std::fs::write(factory.record("n1"), record.to_string()).unwrap();
-    let after = open(factory.directory.path());
+    let after = open(factory.directory.path(), 0);
     assert!(is_exited(&after.watch().borrow()[0]));
     assert!(after.kill(&node).await.is_err());
     after.stop_all(Duration::from_secs(1)).await;
@@ -171,7 +172,7 @@ async fn worker_whose_pid_nobody_wrote_down_is_found_by_its_environment() {
     record["process"] = serde_json::Value::Null;
     record["changed_at_ms"] = 0.into();
     std::fs::write(factory.record("n1"), record.to_string()).unwrap();
-    factory.containers = Some(open(factory.directory.path()));
+    factory.containers = Some(open(factory.directory.path(), 0));
     assert_eq!(pid(&factory.containers().watch().borrow()[0]), first);
     factory.finish().await;
 }
@@ -179,7 +180,7 @@ async fn worker_whose_pid_nobody_wrote_down_is_found_by_its_environment() {
 #[tokio::test]
 async fn runtime_beside_another_sees_what_that_one_does() {
     let factory = Processes::start().await;
-    let (first, second) = (factory.containers(), open(factory.directory.path()));
+    let (first, second) = (factory.containers(), open(factory.directory.path(), 0));
     let beside: Arc<dyn Containers> = second.clone();
     let node = NodeId::new("n1");
     let started = start(&factory, &node).await;
@@ -218,6 +219,7 @@ async fn command_that_cannot_be_started_leaves_nothing() {
         directory: directory.path().to_owned(),
         command: Arc::new(|_, _| Command::new("/nowhere/worker")),
         remove_database: Arc::new(|_| Box::pin(async { Ok(()) })),
+        keep_databases: 0,
         now_ms: Arc::new(|| 0),
     })
     .unwrap();

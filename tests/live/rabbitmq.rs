@@ -27,7 +27,7 @@ pub(crate) fn record(number: u64) -> Arc<Record> {
         log_id: LogId::new("a history"),
         epoch: Epoch(number),
         appended_at_ms: number,
-        body: RecordBody::Epoch { master: NodeId::new("n1") },
+        body: RecordBody::Epoch { master: NodeId::new("n1"), on_own_data: false },
     })
 }
 

@@ -50,7 +50,7 @@ impl Names {
     /// The product's record.
     fn record(&self, rec: Rec) -> Record {
         let body = match rec.body {
-            Body::Begin => RecordBody::Epoch { master: self.node(rec.author) },
+            Body::Begin => RecordBody::Epoch { master: self.node(rec.author), on_own_data: false },
             Body::Batch(sequence, write) => {
                 let entry = |write| Entry {
                     request_id: self.requests[usize::from(write)].clone(),

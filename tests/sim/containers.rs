@@ -311,4 +311,12 @@ impl Containers for SimContainers {
         }
         Ok(())
     }
+
+    async fn set_aside(&self) -> Result<Vec<NodeId>, ContainersError> {
+        Ok(Vec::new())
+    }
+
+    async fn bring_back(&self, node: &NodeId) -> Result<(), ContainersError> {
+        Err(ContainersError::NotFound(node.clone()))
+    }
 }

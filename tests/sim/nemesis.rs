@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use rideshare::domain::ids::NodeId;
 use rideshare::domain::message::Role;
-use rideshare::ports::coordination::{Coordination, LeaderRecord, ScaleRecord};
+use rideshare::ports::coordination::{Coordination, ScaleRecord};
 use rideshare::ports::log::Log;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
@@ -350,7 +350,7 @@ impl Nemesis {
             self.cluster.machine.workers().into_iter().map(|worker| worker.node).collect();
         let Some(master) = self.world.dice.pick(&nodes).cloned() else { return false };
         let epoch = leader.value.epoch.next();
-        let record = LeaderRecord { epoch, master, log_id: leader.value.log_id };
+        let record = leader.value.succeeded_by(master, epoch);
         self.cluster.onlooker.set_leader(&record, Some(leader.version)).await.is_ok()
     }
 

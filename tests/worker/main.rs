@@ -153,7 +153,7 @@ async fn strong_read_is_answered_only_after_its_barrier_was_read_back() {
 #[tokio::test(start_paused = true)]
 async fn session_read_waits_for_its_token() {
     let mut world = World::start(false);
-    world.append(RecordBody::Epoch { master: NodeId::new("another") }).await;
+    world.append(RecordBody::Epoch { master: NodeId::new("another"), on_own_data: false }).await;
     world.send(Queue::Read, 1, count(Consistency::Session(Offset(0)))).await;
     let result = ReadResult::Count(0);
     assert_eq!(

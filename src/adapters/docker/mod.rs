@@ -85,6 +85,8 @@ pub struct DockerSettings {
     pub log_max_mb: u64,
     /// How many of them are kept.
     pub log_max_files: u32,
+    /// So many volumes of removed workers are kept.
+    pub keep_databases: usize,
     /// How long a worker that was asked to stop may take before it is killed.
     pub stop_limit: Duration,
     /// The worker's variables.
@@ -188,6 +190,27 @@ impl DockerContainers {
         let containers = self.shared.world().of(node);
         let removals = containers.iter().map(|it| self.shared.engine.remove(&it.id));
         join_all(removals).await.into_iter().collect()
+    }
+
+    async fn set_volume_aside(&self, node: &NodeId) -> Result<(), EngineError> {
+        let Shared { engine, names, settings, .. } = &*self.shared;
+        if settings.keep_databases == 0 {
+            return engine.remove_volume(&names.database(node)).await;
+        }
+        let now_ms = (settings.now_ms)().to_string();
+        engine.create_volume(&names.aside(node), names.labels_aside(node, &now_ms)).await
+    }
+
+    /// Removes the volumes that are too many. The one that says so goes last: what is not yet
+    /// removed is not forgotten.
+    async fn prune(&self) -> Result<(), EngineError> {
+        let Shared { engine, names, settings, .. } = &*self.shared;
+        let surplus = self.shared.world().set_aside().into_iter().skip(settings.keep_databases);
+        for node in surplus.collect::<Vec<_>>() {
+            engine.remove_volume(&names.database(&node)).await?;
+            engine.remove_volume(&names.aside(&node)).await?;
+        }
+        Ok(())
     }
 
     fn occupy(
@@ -379,7 +402,7 @@ impl Containers for DockerContainers {
         let unavailable = |error: EngineError| ContainersError::Unavailable(error.into());
         // What is not known of would be left behind.
         self.shared.look(false).await.map_err(unavailable)?;
-        if !self.shared.world().knows(node) {
+        if self.shared.world().has_left(node) {
             return Ok(());
         }
         let listed = self.shared.listed(node);
@@ -388,14 +411,28 @@ impl Containers for DockerContainers {
         }
         let work = self.occupy(node, listed)?;
         let removed = match self.clear(node).await {
-            Ok(()) => {
-                let volume = self.shared.names.database(node);
-                self.shared.engine.remove_volume(&volume).await
-            }
+            Ok(()) => self.set_volume_aside(node).await,
             failed => failed,
         };
         self.show(work).await;
-        removed.map_err(unavailable)
+        removed.map_err(unavailable)?;
+        self.prune().await.map_err(unavailable)
+    }
+
+    async fn set_aside(&self) -> Result<Vec<NodeId>, ContainersError> {
+        let looked = self.shared.look(false).await;
+        looked.map_err(|error| ContainersError::Unavailable(error.into()))?;
+        Ok(self.shared.world().set_aside())
+    }
+
+    async fn bring_back(&self, node: &NodeId) -> Result<(), ContainersError> {
+        if !self.set_aside().await?.contains(node) {
+            return Err(ContainersError::NotFound(node.clone()));
+        }
+        let Shared { engine, names, .. } = &*self.shared;
+        let unavailable = |error: EngineError| ContainersError::Unavailable(error.into());
+        engine.remove_volume(&names.aside(node)).await.map_err(unavailable)?;
+        self.shared.look(false).await.map(drop).map_err(unavailable)
     }
 }
 

@@ -74,8 +74,15 @@ impl Shared {
             tokio::try_join!(self.engine.containers(&label), self.engine.volumes(&label))?;
         let mut look = Look::default();
         for volume in volumes {
-            if let Some((node, Part::Volume)) = self.names.read(volume.labels.as_ref()) {
-                look.volumes.insert(node, milliseconds(&volume.created_at));
+            let labels = volume.labels.as_ref();
+            match self.names.read(labels) {
+                Some((node, Part::Volume)) => {
+                    look.volumes.insert(node, milliseconds(&volume.created_at));
+                }
+                Some((node, Part::Aside)) => {
+                    look.aside.insert(node, Names::read_at_ms(labels));
+                }
+                _ => {}
             }
         }
         let mut found = stream::iter(containers)

@@ -49,6 +49,8 @@ pub(super) struct Look {
     pub(super) containers: Vec<Found>,
     /// When each worker's volume was made, in milliseconds since 1970.
     pub(super) volumes: BTreeMap<NodeId, u64>,
+    /// Since when a removed worker's volume is set aside, in milliseconds since 1970.
+    pub(super) aside: BTreeMap<NodeId, u64>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -71,6 +73,7 @@ pub(super) struct Assessment {
 pub(super) struct World {
     containers: HashMap<String, Found>,
     volumes: BTreeMap<NodeId, u64>,
+    aside: BTreeMap<NodeId, u64>,
     deaths: HashMap<String, Death>,
     begun: u64,
     applied: u64,
@@ -100,6 +103,7 @@ impl World {
         }
         self.applied = number;
         self.volumes = look.volumes;
+        self.aside = look.aside;
         self.containers = look.containers.into_iter().map(|it| (it.id.clone(), it)).collect();
         self.deaths.retain(|_, death| death.after >= number);
         for (id, death) in &self.deaths {
@@ -140,7 +144,21 @@ impl World {
     pub(super) fn knows(&self, node: &NodeId) -> bool {
         self.busy.contains_key(node)
             || self.volumes.contains_key(node)
+            || self.aside.contains_key(node)
             || self.containers.values().any(|it| it.node == *node)
+    }
+
+    /// Whether nothing is left of a worker, but for a volume that is set aside.
+    pub(super) fn has_left(&self, node: &NodeId) -> bool {
+        let has_container = self.containers.values().any(|it| it.node == *node);
+        !has_container && (self.aside.contains_key(node) || !self.knows(node))
+    }
+
+    /// Whose volumes are set aside, the last one first.
+    pub(super) fn set_aside(&self) -> Vec<NodeId> {
+        let mut all: Vec<_> = self.aside.iter().collect();
+        all.sort_by(|a, b| (b.1, b.0).cmp(&(a.1, a.0)));
+        all.into_iter().map(|(node, _)| node.clone()).collect()
     }
 
     /// Marks a worker as worked on. `listed` is what is shown of it until it is released. False if
@@ -174,7 +192,8 @@ impl World {
     }
 
     fn pairs(&self) -> BTreeMap<NodeId, Pair<'_>> {
-        let mut nodes: BTreeSet<_> = self.volumes.keys().chain(self.busy.keys()).collect();
+        let volumes = self.volumes.keys().filter(|node| !self.aside.contains_key(*node));
+        let mut nodes: BTreeSet<_> = volumes.chain(self.busy.keys()).collect();
         nodes.extend(self.containers.values().map(|it| &it.node));
         let mut pairs: BTreeMap<_, _> =
             nodes.into_iter().map(|node| (node.clone(), Pair::default())).collect();
@@ -186,7 +205,7 @@ impl World {
             match found.part {
                 Part::Worker => pair.worker = Some(found),
                 Part::Database => pair.database = Some(found),
-                Part::Volume => {}
+                Part::Volume | Part::Aside => {}
             }
         }
         pairs

@@ -171,7 +171,7 @@ mod tests {
             log_id: LogId::new("history"),
             epoch: Epoch(1),
             appended_at_ms: number,
-            body: RecordBody::Epoch { master: NodeId::new("n1") },
+            body: RecordBody::Epoch { master: NodeId::new("n1"), on_own_data: false },
         })
     }
 

@@ -54,6 +54,8 @@ pub struct ProcessSettings {
     pub command: Commander,
     /// What ends a worker's database.
     pub remove_database: DatabaseRemover,
+    /// So many databases of removed workers are kept.
+    pub keep_databases: usize,
     /// The time of day, in milliseconds since 1970.
     pub now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
 }
@@ -62,6 +64,7 @@ pub struct ProcessSettings {
 pub struct ProcessContainers {
     shared: Arc<Shared>,
     remove_database: DatabaseRemover,
+    keep_databases: usize,
     looking: JoinHandle<()>,
     share: Share,
 }
@@ -75,6 +78,7 @@ impl ProcessContainers {
     /// When the directory cannot be made or read.
     pub fn open(settings: ProcessSettings) -> std::io::Result<Self> {
         let remove_database = Arc::clone(&settings.remove_database);
+        let keep_databases = settings.keep_databases;
         let shared = Arc::new(Shared::open(settings)?);
         let share = Share::take(shared.directory())?;
         shared.look()?;
@@ -95,7 +99,7 @@ impl ProcessContainers {
                 }
             }
         });
-        Ok(Self { shared, remove_database, looking, share })
+        Ok(Self { shared, remove_database, keep_databases, looking, share })
     }
 
     /// Says that this process is about to end. True if no other process works with the directory:
@@ -174,10 +178,29 @@ impl Containers for ProcessContainers {
 
     async fn remove(&self, node: &NodeId) -> Result<(), ContainersError> {
         let Some(removal) = self.shared.begin_removal(node)? else { return Ok(()) };
-        // The record goes last: what is not yet removed is not forgotten.
-        (self.remove_database)(node.clone()).await.map_err(ContainersError::Unavailable)?;
-        removal.finish().map_err(|cause| ContainersError::Unavailable(cause.into()))
+        removal.finish().map_err(unavailable)?;
+        for surplus in self.set_aside().await?.into_iter().skip(self.keep_databases) {
+            // The record goes last: what is not yet removed is not forgotten.
+            (self.remove_database)(surplus.clone()).await.map_err(ContainersError::Unavailable)?;
+            self.shared.forget_aside(&surplus).map_err(unavailable)?;
+        }
+        Ok(())
     }
+
+    async fn set_aside(&self) -> Result<Vec<NodeId>, ContainersError> {
+        self.shared.set_aside().map_err(unavailable)
+    }
+
+    async fn bring_back(&self, node: &NodeId) -> Result<(), ContainersError> {
+        match self.shared.bring_back(node).map_err(unavailable)? {
+            true => Ok(()),
+            false => Err(ContainersError::NotFound(node.clone())),
+        }
+    }
+}
+
+fn unavailable(cause: std::io::Error) -> ContainersError {
+    ContainersError::Unavailable(cause.into())
 }
 
 fn refuse(node: &NodeId, cause: StartError) -> ContainersError {

@@ -25,6 +25,9 @@ pub(super) struct Record {
     pub(super) exit: Option<i32>,
     /// In milliseconds since 1970.
     pub(super) changed_at_ms: u64,
+    /// Since when there is nothing of it but a database that was set aside.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) removed_at_ms: Option<u64>,
 }
 
 /// The directory.
@@ -42,8 +45,23 @@ impl Records {
         &self.directory
     }
 
-    /// All records. What cannot be read as one is passed over.
+    /// The workers' records.
     pub(super) fn load(&self) -> io::Result<Vec<Record>> {
+        let mut records = self.load_all()?;
+        records.retain(|record| record.removed_at_ms.is_none());
+        Ok(records)
+    }
+
+    /// The records of workers whose databases are set aside, the last one first.
+    pub(super) fn load_aside(&self) -> io::Result<Vec<Record>> {
+        let mut records = self.load_all()?;
+        records.retain(|record| record.removed_at_ms.is_some());
+        records.sort_by(|a, b| (b.removed_at_ms, &b.node).cmp(&(a.removed_at_ms, &a.node)));
+        Ok(records)
+    }
+
+    /// What cannot be read as a record is passed over.
+    fn load_all(&self) -> io::Result<Vec<Record>> {
         let mut records = Vec::new();
         for entry in fs::read_dir(&self.directory)? {
             let path = entry?.path();

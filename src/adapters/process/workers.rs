@@ -62,7 +62,7 @@ struct Worker {
     record: Record,
     /// Present while it runs.
     process: Option<Process>,
-    /// Its database is being removed: it is not to be started again.
+    /// It is being removed, and not to be started again.
     is_leaving: bool,
 }
 
@@ -96,17 +96,20 @@ impl Process {
     }
 }
 
-/// A worker whose database is being removed.
+/// A worker that is being removed.
 pub(super) struct Removal {
     shared: Arc<Shared>,
     node: NodeId,
 }
 
 impl Removal {
-    /// Forgets the worker.
+    /// Sets its database aside: from now on that alone is known of it.
     pub(super) fn finish(self) -> io::Result<()> {
         let mut workers = self.shared.lock();
-        self.shared.records.remove(&self.node)?;
+        if let Some(worker) = workers.get(&self.node) {
+            let removed_at_ms = Some((self.shared.now_ms)());
+            self.shared.records.save(&Record { removed_at_ms, ..worker.record.clone() })?;
+        }
         workers.remove(&self.node);
         self.shared.publish(&workers);
         Ok(())
@@ -197,7 +200,13 @@ impl Shared {
     /// that says what to look for.
     fn spawn(self: &Arc<Self>, node: &NodeId, start_as: StartAs) -> Result<Worker, StartError> {
         let changed_at_ms = (self.now_ms)();
-        let mut record = Record { node: node.clone(), process: None, exit: None, changed_at_ms };
+        let mut record = Record {
+            node: node.clone(),
+            process: None,
+            exit: None,
+            changed_at_ms,
+            removed_at_ms: None,
+        };
         self.records.save(&record).context("writing the worker's record")?;
         let log = self.records.log(node).context("opening the worker's log")?;
         let mut command = (self.command)(node, start_as);
@@ -288,6 +297,26 @@ impl Shared {
         }
         worker.is_leaving = true;
         Ok(Some(Removal { shared: Arc::clone(self), node: node.clone() }))
+    }
+
+    /// Whose databases are set aside, the last one first.
+    pub(super) fn set_aside(&self) -> io::Result<Vec<NodeId>> {
+        Ok(self.records.load_aside()?.into_iter().map(|record| record.node).collect())
+    }
+
+    /// Forgets a worker whose database was set aside and is gone now.
+    pub(super) fn forget_aside(&self, node: &NodeId) -> io::Result<()> {
+        self.records.remove(node)
+    }
+
+    /// Lists a worker whose database is set aside. False where there is none.
+    pub(super) fn bring_back(self: &Arc<Self>, node: &NodeId) -> io::Result<bool> {
+        let mut aside = self.records.load_aside()?.into_iter();
+        let Some(record) = aside.find(|record| record.node == *node) else { return Ok(false) };
+        let changed_at_ms = (self.now_ms)();
+        self.records.save(&Record { removed_at_ms: None, changed_at_ms, ..record })?;
+        self.look()?;
+        Ok(true)
     }
 
     /// Takes in what the records say: workers of an earlier orchestrator, or of one beside this.

@@ -205,7 +205,10 @@ fn any_record() -> impl Strategy<Value = Record> {
         changes,
     });
     let body = prop_oneof![
-        ".{0,12}".prop_map(|name| RecordBody::Epoch { master: NodeId::new(name) }),
+        (".{0,12}", any::<bool>()).prop_map(|(name, on_own_data)| RecordBody::Epoch {
+            master: NodeId::new(name),
+            on_own_data,
+        }),
         (any::<u64>(), prop::collection::vec(entry, 0..3)).prop_map(|(sequence, entries)| {
             RecordBody::Batch { sequence: Sequence(sequence), entries }
         }),

@@ -87,6 +87,26 @@ pub(in crate::http) struct Switchover {
     took_ms: u64,
 }
 
+/// Whose data to go on with.
+#[derive(Deserialize, ToSchema)]
+#[schema(example = json!({ "from": "worker-1f0c3a77" }))]
+#[serde(deny_unknown_fields)]
+pub(in crate::http) struct From {
+    /// A worker that has stopped because the log lacks what it holds.
+    from: String,
+}
+
+/// A system that goes on from one worker's data.
+#[derive(Serialize, ToSchema)]
+#[schema(example = json!({ "from": "worker-1f0c3a77", "epoch": 8, "took_ms": 1_240 }))]
+pub(in crate::http) struct Recovery {
+    from: String,
+    /// The first epoch of the new log.
+    epoch: u64,
+    /// From the asking until that worker was master.
+    took_ms: u64,
+}
+
 /// Whose place a new worker is still to take.
 #[derive(Serialize, ToSchema)]
 #[schema(example = json!({ "remaining": ["worker-1f0c3a77"] }))]

@@ -39,6 +39,7 @@ const DESCRIPTION: &str = "/openapi.json";
         super::control::pause,
         super::control::resume,
         super::control::switch_over,
+        super::control::recover,
         super::control::restart,
         super::control::restarting,
         super::backup::collections,

@@ -4,6 +4,8 @@
 //! Any orchestrator takes these: what is wanted stands in the coordination service, where the
 //! controller, which may be another one, finds it.
 
+use std::fmt;
+
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
@@ -11,7 +13,8 @@ use super::Handle;
 use crate::domain::events::{Cause, Kind};
 use crate::domain::ids::{Epoch, NodeId};
 use crate::domain::scaling::Outlook;
-use crate::ports::coordination::{CoordinationError, LeaderRecord, ScaleRecord};
+use crate::ports::containers::ContainersError;
+use crate::ports::coordination::{CoordinationError, ScaleRecord};
 
 /// How often a record is read again that somebody else was faster to change.
 const TRIES: u32 = 5;
@@ -59,15 +62,39 @@ pub struct Switchover {
     pub took_ms: u64,
 }
 
+/// Workers, to be told.
+#[derive(Debug)]
+pub struct Known(pub Vec<NodeId>);
+
+impl fmt::Display for Known {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, node) in self.0.iter().enumerate() {
+            write!(formatter, "{}`{node}`", if index == 0 { "" } else { ", " })?;
+        }
+        Ok(())
+    }
+}
+
 /// Why something that was asked for was not done.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlError {
     /// The system cannot do it as it is now.
     #[error("{0}")]
     NotNow(String),
-    /// There is no such worker.
+    /// There is no such slave.
     #[error("there is no slave `{0}`")]
     Unknown(NodeId),
+    /// There is no such worker.
+    #[error("there is no worker `{node}`, only {known}")]
+    NoWorker {
+        /// Who was asked for.
+        node: NodeId,
+        /// Who there is, or was.
+        known: Known,
+    },
+    /// The runtime of the workers did not do it.
+    #[error(transparent)]
+    Containers(#[from] ContainersError),
     /// It makes no sense.
     #[error("{0}")]
     Invalid(String),
@@ -138,22 +165,9 @@ impl Handle {
     /// `Unfinished` when it takes too long.
     pub async fn switch_over(&self, to: Option<&NodeId>) -> Result<Switchover, ControlError> {
         let started = Instant::now();
-        let not_now = |reason: &str| ControlError::NotNow(reason.to_owned());
-        let from = self.observer.master().ok_or_else(|| not_now("no master is in office"))?;
-        let leader = self.parts.coordination.view().borrow().leader.clone();
-        let leader = leader.filter(|leader| leader.value.master == from);
-        let leader = leader.ok_or_else(|| not_now("another master is being elected"))?;
-        let (to, to_epoch) = self.successor(to)?;
-        let to_epoch = to_epoch.max(leader.value.epoch.next());
-        let record =
-            LeaderRecord { epoch: to_epoch, master: to.clone(), log_id: leader.value.log_id };
-        match self.parts.coordination.set_leader(&record, Some(leader.version)).await {
-            Err(CoordinationError::Conflict) => {
-                return Err(not_now("another master is being elected"));
-            }
-            written => written?,
-        }
-        let from_epoch = leader.value.epoch;
+        let from = self.observer.master();
+        let from = from.ok_or_else(|| ControlError::NotNow("no master is in office".to_owned()))?;
+        let (to, from_epoch, to_epoch) = self.name_successor(&from, to).await?;
         self.journal.note_election(&to, from_epoch, to_epoch, Cause::Asked);
         match timeout(self.promotion_limit, self.observer.in_office(&to, to_epoch)).await {
             Ok(Ok(())) => {
@@ -193,6 +207,33 @@ impl Handle {
         let containers = self.parts.containers.watch().borrow().clone();
         let nodes = containers.iter().map(|container| container.node.clone());
         nodes.filter(|node| renew.contains(node)).collect()
+    }
+
+    /// Writes it into the leader record. Returns it, and the epochs before and after.
+    async fn name_successor(
+        &self,
+        from: &NodeId,
+        named: Option<&NodeId>,
+    ) -> Result<(NodeId, Epoch, Epoch), ControlError> {
+        let not_now = || ControlError::NotNow("another master is being elected".to_owned());
+        let mut views = self.views.clone();
+        for _ in 0..TRIES {
+            drop(views.borrow_and_update());
+            let leader = self.parts.coordination.view().borrow().leader.clone();
+            let leader = leader.filter(|it| it.value.master == *from).ok_or_else(not_now)?;
+            let (to, told) = self.successor(named)?;
+            let to_epoch = told.max(leader.value.epoch.next());
+            let record = leader.value.succeeded_by(to.clone(), to_epoch);
+            match self.parts.coordination.set_leader(&record, Some(leader.version)).await {
+                Ok(()) => return Ok((to, leader.value.epoch, to_epoch)),
+                // Another master, or more about the same one; the view will show which.
+                Err(CoordinationError::Conflict) => {
+                    let _ = timeout(self.promotion_limit, views.changed()).await;
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Err(not_now())
     }
 
     /// Who is to take over, and the first epoch that nobody has told of.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::autoscaler::Autoscaler;
 use super::failover::Failover;
@@ -282,6 +282,9 @@ impl Controller {
             self.journal.note_office(&office.node, office.epoch, office.vacancy);
             let _ = self.parts.containers.mark_master(&office.node).await;
         }
+        if let Some(master) = observed.master_in_office() {
+            self.note_admitted(view, master.epoch).await;
+        }
         let actions = plan(&desired, &observed);
         let settled = in_office && actions.is_empty();
         self.act(actions, view, now).await;
@@ -477,11 +480,13 @@ impl Controller {
     async fn elect(&self, node: NodeId, epoch: Epoch, view: &CoordinationView, cause: Cause) {
         let current = view.leader.as_ref();
         let from = current.map_or(Epoch(0), |leader| leader.value.epoch);
-        let log_id = current.map_or_else(
-            || LogId::new(self.parts.ambient.unique()),
-            |leader| leader.value.log_id.clone(),
+        let record = current.map_or_else(
+            || {
+                let log_id = LogId::new(self.parts.ambient.unique());
+                LeaderRecord::new(epoch, node.clone(), log_id)
+            },
+            |leader| leader.value.succeeded_by(node.clone(), epoch),
         );
-        let record = LeaderRecord { epoch, master: node.clone(), log_id };
         let expected = current.map(|leader| leader.version);
         match self.parts.coordination.set_leader(&record, expected).await {
             Ok(()) => {
@@ -489,6 +494,20 @@ impl Controller {
                 self.journal.note_election(&node, from, epoch, cause);
             }
             Err(error) => warn!(error = %anyhow::Error::new(error), "election not written"),
+        }
+    }
+
+    /// From now on a log without this epoch is known to have lost data.
+    async fn note_admitted(&self, view: &CoordinationView, told: Epoch) {
+        let Some(current) = &view.leader else { return };
+        let epoch = current.value.epoch;
+        if told < epoch || current.value.admitted >= epoch {
+            return;
+        }
+        let record = LeaderRecord { admitted: epoch, ..current.value.clone() };
+        let written = self.parts.coordination.set_leader(&record, Some(current.version)).await;
+        if let Err(error) = written {
+            debug!(%epoch, error = %anyhow::Error::new(error), "epoch not noted yet");
         }
     }
 

@@ -314,7 +314,7 @@ impl Gateway {
     /// An offset that the log has reached for sure. Waits for the first sign of life.
     async fn heard(&self, deadline: Instant) -> Result<Offset, GatewayError> {
         let mut signs = self.signs.clone();
-        let heard = timeout_at(deadline, signs.until(|signs| signs.furthest)).await;
+        let heard = timeout_at(deadline, signs.until(Signs::furthest)).await;
         heard.ok().and_then(Result::ok).ok_or(GatewayError::NotSent)
     }
 
@@ -322,7 +322,7 @@ impl Gateway {
     /// asking would only fill the queues.
     async fn reached(&self, offset: Offset, deadline: Instant) -> Result<(), GatewayError> {
         let mut signs = self.signs.clone();
-        let reached = signs.until(|signs| (signs.furthest >= Some(offset)).then_some(()));
+        let reached = signs.until(|signs| (signs.furthest() >= Some(offset)).then_some(()));
         match timeout_at(deadline, reached).await {
             Ok(Ok(())) => Ok(()),
             _ => Err(GatewayError::ReadTimedOut),

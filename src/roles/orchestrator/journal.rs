@@ -68,9 +68,16 @@ impl Journal {
     }
 
     pub(super) fn note_election(&self, node: &NodeId, from: Epoch, to: Epoch, cause: Cause) {
-        self.add(Kind::Elected, Some(node), cause, |event| {
-            event.from_epoch = Some(from);
-            event.to_epoch = Some(to);
+        self.note_naming(Kind::Elected, node, (from, to), cause);
+    }
+
+    pub(super) fn note_recovery(&self, node: &NodeId, from: Epoch, to: Epoch) {
+        self.note_naming(Kind::Recovered, node, (from, to), Cause::Asked);
+    }
+
+    fn note_naming(&self, kind: Kind, node: &NodeId, epochs: (Epoch, Epoch), cause: Cause) {
+        self.add(kind, Some(node), cause, |event| {
+            (event.from_epoch, event.to_epoch) = (Some(epochs.0), Some(epochs.1));
         });
     }
 

@@ -27,14 +27,20 @@ pub(super) struct Sign {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Signs {
     pub(super) workers: Arc<BTreeMap<NodeId, Sign>>,
-    /// The furthest that any worker has applied the log.
-    pub(super) furthest: Option<Offset>,
+    /// The furthest that any worker has applied the log, and in which epoch: where a lost log begins
+    /// anew, so do the offsets.
+    furthest: Option<(Epoch, Option<Offset>)>,
 }
 
 /// The newest epoch of which a master has said that it is in office.
 pub(super) type Office = Option<(Epoch, NodeId)>;
 
 impl Signs {
+    /// The furthest that any worker has applied the log.
+    pub(super) fn furthest(&self) -> Option<Offset> {
+        self.furthest.and_then(|(_, offset)| offset)
+    }
+
     /// How many slaves have applied this offset.
     pub(super) fn replicas_at(&self, offset: Offset) -> usize {
         let has_applied = |sign: &&Sign| {
@@ -53,7 +59,7 @@ impl Signs {
 
     fn take(&mut self, progress: Progress) {
         let heard_at = Instant::now();
-        self.furthest = self.furthest.max(progress.applied);
+        self.furthest = self.furthest.max(Some((progress.epoch, progress.applied)));
         let workers = Arc::make_mut(&mut self.workers);
         workers.retain(|_, sign| heard_at.duration_since(sign.heard_at) < FORGET_AFTER);
         workers.insert(progress.node.clone(), Sign { progress, heard_at });

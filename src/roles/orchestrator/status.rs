@@ -7,6 +7,7 @@ use serde::Serialize;
 use tokio::sync::watch;
 
 use super::Parts;
+use super::recovery::misses_its_log;
 use super::roster::{Sign, Signs};
 use super::views::Views;
 use crate::domain::ids::{DatabaseAddress, Epoch, NodeId, Offset, Pid};
@@ -116,7 +117,7 @@ impl Observer {
         };
         let applied = progress.map_or(entry.and_then(|entry| entry.applied), |it| it.applied);
         let lag = signs
-            .furthest
+            .furthest()
             .map(|furthest| furthest.0.saturating_sub(applied.map_or(0, |applied| applied.0)));
         let role = progress.map(|it| it.role).or(entry.map(|entry| entry.role));
         WorkerStatus {
@@ -185,6 +186,9 @@ impl Observer {
         let signs = self.signs.borrow().clone();
         let mut reasons = Vec::new();
         match self.master().map(|master| condition(signs.workers.get(&master))) {
+            None if self.containers.borrow().iter().any(misses_its_log) => reasons.push(
+                "the log has lost its data: bring them back, or say whose to go on with (ctl recover)",
+            ),
             None => reasons.push("no master is in office"),
             Some(Condition::Silent) => reasons.push("nothing is heard of the master"),
             Some(Condition::Stalled) => reasons.push("the master's database does not answer"),

@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
+use super::leadership::led;
 use super::replica::Replica;
 use super::{Parts, Settings, WorkerError};
-use crate::domain::ids::{DatabaseAddress, Offset};
+use crate::domain::ids::{DatabaseAddress, Epoch, Offset};
+use crate::domain::joining::{Led, Misfit, Way, way};
 use crate::domain::log::History;
 use crate::domain::message::Role;
 use crate::domain::planner::DuplicateWindow;
-use crate::ports::log::{Bounds, LogError};
+use crate::ports::log::LogError;
 use crate::ports::store::StoreError;
 
 /// A worker that is further behind than this copies rather than reads everything.
@@ -18,8 +20,14 @@ const COPY_BEYOND: u64 = 50_000;
 /// The pause between two tries to reach the log or a source.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// Where a join ends: the replica has caught up once it has taken in everything before this.
-pub(super) type Target = Offset;
+/// Where a join ends.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Target {
+    /// The replica has caught up once it has taken in everything before this.
+    pub(super) offset: Offset,
+    /// And has met this epoch by then, which had begun before.
+    pub(super) admitted: Epoch,
+}
 
 /// Gives the replica a tail that starts where its database ends, and says how far to read.
 ///
@@ -59,6 +67,12 @@ enum Obstacle {
     Fatal(WorkerError),
 }
 
+impl From<Misfit> for Obstacle {
+    fn from(misfit: Misfit) -> Self {
+        Self::Fatal(misfit.into())
+    }
+}
+
 impl From<LogError> for Obstacle {
     fn from(error: LogError) -> Self {
         match error {
@@ -82,16 +96,25 @@ async fn attempt(
     settings: &Settings,
     replica: &mut Replica,
 ) -> Result<Target, Obstacle> {
+    // Before the bounds: what it says to be in the log is before their end.
+    let led = led(parts);
     let stored = parts.store.history().await?;
     let bounds = parts.log.bounds().await?;
-    check_same_log(&stored, bounds)?;
-    let source = source(parts, settings, &stored);
-    let must_copy = stored.next_offset() < bounds.first;
+    let way = way(&settings.node, &stored, led.as_ref(), (bounds.first, bounds.next))?;
+    let must_copy = way == Way::Copy || (replica.must_copy() && stored.log_id.is_none());
     let behind = bounds.next.0.saturating_sub(stored.next_offset().0);
-    let (history, target) = match source {
-        Some(source) if must_copy || behind > COPY_BEYOND => {
+    let source = source(parts, settings, &stored);
+    let (history, offset) = match (way, led.as_ref(), source) {
+        (Way::BeginAnew, Some(led), _) => {
+            warn!(log_id = %led.log_id, "the log was lost: going on from what this database holds");
+            let history = History::on_own_data(led.log_id.clone(), bounds.next);
+            parts.store.apply(&[], &history).await?;
+            (history, bounds.next)
+        }
+        (_, _, Some(source)) if must_copy || behind > COPY_BEYOND => {
             info!(%source, behind, "copying a snapshot");
             let copied = parts.store.copy_from(&source).await?;
+            check_copy(&copied.history, led.as_ref())?;
             // The log moved on meanwhile, and the source may have been far behind.
             let first = parts.log.bounds().await?.first;
             if copied.history.next_offset() < first {
@@ -101,7 +124,7 @@ async fn attempt(
             let consistent = copied.consistent_at.map_or(Offset(0), Offset::next);
             (copied.history, consistent.max(bounds.next))
         }
-        None if must_copy => {
+        _ if must_copy => {
             let reason = "the log no longer holds what this worker lacks, and no master is there \
                           to copy from";
             return Err(Obstacle::Passing(reason.to_owned()));
@@ -122,19 +145,18 @@ async fn attempt(
     };
     let tail = parts.log.tail(from).await?;
     replica.follow(tail, from);
-    Ok(target)
+    Ok(Target { offset, admitted: led.map_or(Epoch(0), |led| led.admitted) })
 }
 
-fn check_same_log(stored: &History, bounds: Bounds) -> Result<(), Obstacle> {
-    if stored.next_offset() <= bounds.next {
-        return Ok(());
+/// Whoever has not noticed yet that the log was lost is no source.
+fn check_copy(copied: &History, led: Option<&Led>) -> Result<(), Obstacle> {
+    let is_left_behind =
+        |led: &Led| led.base.is_some() && copied.log_id.as_ref() != Some(&led.log_id);
+    if led.is_some_and(is_left_behind) {
+        let reason = "the source of the copy has not gone on with the others yet";
+        return Err(Obstacle::Passing(reason.to_owned()));
     }
-    Err(Obstacle::Fatal(WorkerError::ForeignLog(format!(
-        "the log ends at offset {}, but this database holds everything up to {}: the log has lost \
-         its data or is another one",
-        bounds.next,
-        stored.next_offset()
-    ))))
+    Ok(())
 }
 
 /// The master's database, or that of whoever is furthest where no master is there; nobody's who

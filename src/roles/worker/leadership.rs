@@ -7,6 +7,7 @@ use tracing::{info, warn};
 
 use super::{Parts, Settings};
 use crate::domain::ids::{Epoch, LogId};
+use crate::domain::joining::Led;
 use crate::domain::promotion::{Event, Leader};
 use crate::ports::coordination::{CoordinationError, CoordinationView, LeaderRecord, Versioned};
 
@@ -22,6 +23,13 @@ pub(super) fn leader(view: &CoordinationView) -> Leader {
             Leader::Named { epoch: record.value.epoch, master: record.value.master.clone() }
         }
     }
+}
+
+/// The history that is led; nothing where nobody knows of one.
+pub(super) fn led(parts: &Parts) -> Option<Led> {
+    let view = parts.coordination.view();
+    let leader = view.borrow().leader.clone()?.value;
+    Some(Led { log_id: leader.log_id, base: leader.base, admitted: leader.admitted })
 }
 
 /// The history to lead: the one that is, or a new one.
@@ -48,13 +56,22 @@ pub(super) async fn claim(
     if current.as_ref().is_some_and(is_overtaken) {
         return;
     }
-    let record = LeaderRecord { epoch, master: settings.node.clone(), log_id };
+    let node = settings.node.clone();
+    let record = match &current {
+        Some(leader) => LeaderRecord { log_id, ..leader.value.succeeded_by(node, epoch) },
+        None => LeaderRecord::new(epoch, node, log_id),
+    };
     let expected = current.map(|leader| leader.version);
     match parts.coordination.set_leader(&record, expected).await {
         Ok(()) => info!(%epoch, "claimed leadership"),
-        Err(CoordinationError::Conflict) => info!(%epoch, "another worker leads"),
         Err(error) => {
-            warn!(%epoch, error = %anyhow::Error::new(error), "claim not delivered");
+            // With a conflict most likely another worker leads. Else something in the record has
+            // changed that no event tells of.
+            if matches!(error, CoordinationError::Conflict) {
+                info!(%epoch, "the record was changed by somebody else");
+            } else {
+                warn!(%epoch, error = %anyhow::Error::new(error), "claim not delivered");
+            }
             tokio::time::sleep(PAUSE).await;
             // A driver that is gone has no use for the event.
             let _ = events.send(Event::ClaimFailed).await;

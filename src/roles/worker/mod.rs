@@ -23,7 +23,9 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::ambient::Ambient;
-use crate::domain::ids::{NodeId, Pid};
+use crate::domain::ids::{LogId, NodeId, Offset, Pid};
+use crate::domain::joining::Misfit;
+use crate::ports::containers::LOG_LOST;
 use crate::ports::coordination::Coordination;
 use crate::ports::log::Log;
 use crate::ports::progress::ProgressFeed;
@@ -78,15 +80,37 @@ pub enum WorkerError {
     /// The database failed for longer than the bound, or for good.
     #[error("the database of this worker failed")]
     Store(#[source] anyhow::Error),
-    /// The log is not the one that this worker's database was made from.
-    #[error("{0}")]
-    ForeignLog(String),
+    /// The log lacks what it held when this worker's database was made from it.
+    #[error(transparent)]
+    LogLost(#[from] Misfit),
+    /// The log belongs to another history than this worker's database.
+    #[error(
+        "the log at offset {offset} belongs to history {log_id}, this database to another: give this \
+         worker an empty database, or the log its old data"
+    )]
+    ForeignLog {
+        /// Where that shows.
+        offset: Offset,
+        /// The history of the log.
+        log_id: LogId,
+    },
     /// The log cannot be read by this build.
     #[error("the log failed")]
     Log(#[source] anyhow::Error),
     /// A part of the worker ended unexpectedly.
     #[error("{0} ended unexpectedly")]
     PartEnded(&'static str),
+}
+
+impl WorkerError {
+    /// What the worker's process is to exit with.
+    #[must_use]
+    pub const fn exit_code(&self) -> i32 {
+        match self {
+            Self::LogLost(_) | Self::ForeignLog { .. } => LOG_LOST,
+            Self::Store(_) | Self::Log(_) | Self::PartEnded(_) => 1,
+        }
+    }
 }
 
 /// Runs a worker until `shutdown` is cancelled and it has drained, or it cannot go on.

@@ -59,6 +59,15 @@ pub(super) enum ApplyError {
     Fatal(WorkerError),
 }
 
+/// Why records were not judged.
+#[derive(Debug)]
+pub(super) enum JudgeError {
+    /// The log does not tell everything, and there are no data yet: the replica has to copy some.
+    Incomplete,
+    /// The worker cannot go on.
+    Fatal(WorkerError),
+}
+
 /// Records that were judged and are yet to be applied.
 #[derive(Debug, Default)]
 pub(super) struct Judged {
@@ -77,6 +86,8 @@ pub(super) struct Replica {
     window: DuplicateWindow,
     position: latest::Sender<Position>,
     patience: Duration,
+    /// The log said so, to a database without data.
+    must_copy: bool,
 }
 
 impl Replica {
@@ -94,6 +105,7 @@ impl Replica {
             window: DuplicateWindow::starting_at(Offset(0)),
             position,
             patience,
+            must_copy: false,
         }
     }
 
@@ -108,6 +120,11 @@ impl Replica {
     pub(super) fn follow(&mut self, tail: Box<dyn LogTail>, from: Offset) {
         self.tail = Some(tail);
         self.read_up_to = from;
+    }
+
+    /// Whether there are data that are not in the log.
+    pub(super) fn must_copy(&self) -> bool {
+        self.must_copy
     }
 
     /// Reads no more.
@@ -171,14 +188,14 @@ impl Replica {
 
     /// Lets the admission rule judge records. What counts must be applied before anything else
     /// is judged.
-    pub(super) fn judge(&mut self, items: Vec<LogItem>) -> Result<Judged, WorkerError> {
+    pub(super) fn judge(&mut self, items: Vec<LogItem>) -> Result<Judged, JudgeError> {
         let mut judged = Judged::default();
         for LogItem { offset, record } in items {
             self.read_up_to = offset.next();
             match record {
                 Ok(record) => self.judge_record(offset, &record, &mut judged)?,
                 Err(noise) if noise.newer => {
-                    return Err(WorkerError::Log(anyhow::Error::new(noise)));
+                    return Err(JudgeError::Fatal(WorkerError::Log(anyhow::Error::new(noise))));
                 }
                 Err(noise) => {
                     error!(%offset, %noise, "bytes in the log that are no record passed over");
@@ -195,7 +212,7 @@ impl Replica {
         offset: Offset,
         record: &Arc<Record>,
         judged: &mut Judged,
-    ) -> Result<(), WorkerError> {
+    ) -> Result<(), JudgeError> {
         let admission = self.history.admit(offset, record);
         match (admission, &record.body) {
             (Admission::Repeated, RecordBody::Batch { entries, .. }) => {
@@ -206,13 +223,14 @@ impl Replica {
             }
             (Admission::Repeated, RecordBody::Epoch { .. }) => return Ok(()),
             (Admission::Foreign, _) => {
-                return Err(WorkerError::ForeignLog(format!(
-                    "the log at offset {offset} belongs to history {}, this database to another: \
-                     give this worker an empty database, or the log its old data",
-                    record.log_id
-                )));
+                let log_id = record.log_id.clone();
+                return Err(JudgeError::Fatal(WorkerError::ForeignLog { offset, log_id }));
             }
-            (Admission::Admitted, RecordBody::Epoch { master }) => {
+            (Admission::Beyond, _) => {
+                self.must_copy = true;
+                return Err(JudgeError::Incomplete);
+            }
+            (Admission::Admitted, RecordBody::Epoch { master, .. }) => {
                 judged.news.begun.push((record.epoch, master.clone()));
                 judged.news.batch = None;
             }
@@ -224,7 +242,7 @@ impl Replica {
                 let (epoch, sequence) = (record.epoch, *sequence);
                 judged.news.batch = Some(Batch { epoch, sequence, offset });
             }
-            (Admission::Stale, RecordBody::Epoch { master }) => {
+            (Admission::Stale, RecordBody::Epoch { master, .. }) => {
                 judged.news.refused.push((record.epoch, master.clone()));
             }
             (Admission::Stale | Admission::OutOfSequence, _) => {

@@ -14,11 +14,12 @@ use tracing::{Level, debug, enabled, info, warn};
 use super::fetch::fetch;
 use super::joining::{Target, join};
 use super::leadership::log_id;
-use super::replica::{ApplyError, Batch, News, Replica};
+use super::replica::{ApplyError, Batch, JudgeError, News, Replica};
 use super::strong_reads::{StrongRead, StrongReads};
 use super::suspects::Suspects;
 use super::{Parts, Settings, WorkerError};
 use crate::domain::ids::{Epoch, Offset, Sequence};
+use crate::domain::joining::check_whole;
 use crate::domain::log::{Entry, Record, RecordBody};
 use crate::domain::message::{Reply, Request};
 use crate::domain::planner::{self, Answer};
@@ -61,6 +62,16 @@ pub(super) enum Interruption {
 impl From<WorkerError> for Interruption {
     fn from(error: WorkerError) -> Self {
         Self::Fatal(error)
+    }
+}
+
+impl From<JudgeError> for Interruption {
+    fn from(error: JudgeError) -> Self {
+        match error {
+            // It joins anew, and copies.
+            JudgeError::Incomplete => Self::LogLost,
+            JudgeError::Fatal(error) => Self::Fatal(error),
+        }
     }
 }
 
@@ -169,7 +180,8 @@ impl Sequencer {
             Order::CatchUp => self.catch_up().await?,
             Order::AppendEpoch(epoch) => {
                 let master = self.settings.node.clone();
-                let record = self.record(epoch, RecordBody::Epoch { master });
+                let on_own_data = self.replica.history().begins_on_own_data();
+                let record = self.record(epoch, RecordBody::Epoch { master, on_own_data });
                 self.append(record).await?;
             }
             Order::AcceptWrites(epoch) => self.accept_writes(epoch).await?,
@@ -192,18 +204,18 @@ impl Sequencer {
 
     async fn catch_up(&mut self) -> Result<(), WorkerError> {
         let target = join(&self.parts, &self.settings, &mut self.replica).await?;
-        info!(target = %target, from = %self.replica.read_up_to(), "catching up");
+        info!(target = %target.offset, from = %self.replica.read_up_to(), "catching up");
         self.target = Some(target);
-        self.note_arrival().await;
-        Ok(())
+        self.note_arrival().await
     }
 
-    async fn note_arrival(&mut self) {
+    async fn note_arrival(&mut self) -> Result<(), WorkerError> {
         let at = self.replica.read_up_to();
-        if self.target.is_some_and(|target| at >= target) {
-            self.target = None;
+        if let Some(Target { admitted, .. }) = self.target.take_if(|target| at >= target.offset) {
+            check_whole(self.replica.history(), admitted)?;
             self.tell(Event::CaughtUp).await;
         }
+        Ok(())
     }
 
     async fn accept_writes(&mut self, epoch: Epoch) -> Result<(), Interruption> {
@@ -252,7 +264,7 @@ impl Sequencer {
 
     async fn take_in(&mut self, mut items: Vec<LogItem>) -> Result<(), Interruption> {
         if let Some(target) = self.target {
-            self.replica.gather(&mut items, target).await.map_err(interruption)?;
+            self.replica.gather(&mut items, target.offset).await.map_err(interruption)?;
         }
         let judged = self.replica.judge(items)?;
         let news = self.replica.apply(judged).await?;
@@ -272,7 +284,7 @@ impl Sequencer {
                 self.tell(Event::EpochRefused { epoch }).await;
             }
         }
-        self.note_arrival().await;
+        self.note_arrival().await?;
         if fenced { Err(Interruption::Fenced) } else { Ok(()) }
     }
 

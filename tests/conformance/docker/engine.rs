@@ -69,6 +69,7 @@ impl Project {
             database_cache_mb: 256,
             log_max_mb: 1,
             log_max_files: 2,
+            keep_databases: 0,
             stop_limit: Duration::from_secs(20),
             environment: Arc::new(|node, _, database| {
                 let node = ("RIDESHARE_WORKER__NODE".to_owned(), node.to_string());

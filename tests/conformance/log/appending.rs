@@ -40,7 +40,7 @@ fn all_kinds() -> Vec<Arc<Record>> {
     let entry =
         |id: &str, outcome, changes| Entry { request_id: RequestId::new(id), outcome, changes };
     let bodies = [
-        RecordBody::Epoch { master: NodeId::new("n1") },
+        RecordBody::Epoch { master: NodeId::new("n1"), on_own_data: false },
         RecordBody::Batch { sequence: Sequence(0), entries: Vec::new() },
         RecordBody::Batch {
             sequence: Sequence(1),

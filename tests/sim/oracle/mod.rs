@@ -110,7 +110,7 @@ impl Oracle {
         let offset = self.next_offset();
         self.figures.records += 1;
         let verdict = match &record.body {
-            RecordBody::Epoch { master } if record.epoch > self.epoch => {
+            RecordBody::Epoch { master, .. } if record.epoch > self.epoch => {
                 self.figures.epochs += 1;
                 self.begin(record, master.as_str(), appender)
             }

@@ -29,6 +29,7 @@ fn look(worker: Option<State>, database: Option<State>, has_volume: bool) -> Loo
     Look {
         containers: worker.into_iter().chain(database).collect(),
         volumes: has_volume.then(|| (NodeId::new(NODE), MADE_MS)).into_iter().collect(),
+        aside: BTreeMap::new(),
     }
 }
 

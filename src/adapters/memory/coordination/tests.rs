@@ -22,7 +22,7 @@ fn member(node: &str, pid: u32) -> Member {
 }
 
 fn leader(epoch: u64) -> LeaderRecord {
-    LeaderRecord { epoch: Epoch(epoch), master: NodeId::new("n1"), log_id: LogId::new("history") }
+    LeaderRecord::new(Epoch(epoch), NodeId::new("n1"), LogId::new("history"))
 }
 
 async fn register_all(session: &MemorySession) -> OrchestratorId {

@@ -1,0 +1,152 @@
+//! Decides how a database comes to follow the log, and whether the two belong together.
+//!
+//! A log may lose its data: a broker's disk is gone, or an old copy of it was put back. Nobody goes on
+//! with such a log by itself, since what it lacks would be lost with it: whoever has more than the
+//! log stops, and so does whoever sees that an epoch is missing that had begun. Going on takes
+//! somebody who says from which worker's data.
+
+use super::ids::{Epoch, LogId, NodeId, Offset};
+use super::log::History;
+
+/// The history that is led, as those who lead tell of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Led {
+    /// Which one.
+    pub log_id: LogId,
+    /// Whose data it began with, where the log before it was lost.
+    pub base: Option<NodeId>,
+    /// The newest epoch that is known to have begun in the log.
+    pub admitted: Epoch,
+}
+
+/// How a replica is brought to the end of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// It reads on from where it ends.
+    Read,
+    /// It needs a copy of another one first.
+    Copy,
+    /// What it holds is where the history begins anew.
+    BeginAnew,
+}
+
+/// Why a database and a log do not belong together.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Misfit {
+    /// The database is ahead of the log.
+    #[error(
+        "the log ends at offset {next}, but this database holds everything up to {held}: the log \
+         has lost its data or is another one"
+    )]
+    Shorter {
+        /// The end of the log.
+        next: Offset,
+        /// The end of what the database holds.
+        held: Offset,
+    },
+    /// The log does not hold an epoch that had begun in it.
+    #[error("the log ends without epoch {admitted}, which had begun in it: it has lost its data")]
+    Cut {
+        /// The missing epoch.
+        admitted: Epoch,
+    },
+    /// The system goes on from another worker's data.
+    #[error("the system has gone on from the data of {base}, without what this database holds")]
+    LeftBehind {
+        /// Whose data these are.
+        base: NodeId,
+    },
+}
+
+/// How the database of `own`, which holds `stored`, comes to follow a log that reaches from `first`
+/// to before `next`.
+///
+/// # Errors
+/// It must not.
+pub fn way(
+    own: &NodeId,
+    stored: &History,
+    led: Option<&Led>,
+    (first, next): (Offset, Offset),
+) -> Result<Way, Misfit> {
+    let others = led.filter(|led| stored.log_id.as_ref().is_some_and(|id| *id != led.log_id));
+    match others.and_then(|led| led.base.as_ref()) {
+        Some(base) if base == own => return Ok(Way::BeginAnew),
+        Some(base) => return Err(Misfit::LeftBehind { base: base.clone() }),
+        None => {}
+    }
+    let held = stored.next_offset();
+    if held > next {
+        return Err(Misfit::Shorter { next, held });
+    }
+    let is_new = stored.log_id.is_none();
+    let lacks_base = is_new && led.is_some_and(|led| led.base.is_some());
+    Ok(if held < first || lacks_base { Way::Copy } else { Way::Read })
+}
+
+/// Makes sure that whoever has read the whole log has met every epoch that is known to be in it.
+///
+/// # Errors
+/// The log has lost its data.
+pub fn check_whole(reached: &History, admitted: Epoch) -> Result<(), Misfit> {
+    if reached.epoch() < admitted { Err(Misfit::Cut { admitted }) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::Sequence;
+    use crate::domain::log::Term;
+
+    fn led(log_id: &str, base: Option<&str>) -> Led {
+        Led { log_id: LogId::new(log_id), base: base.map(NodeId::new), admitted: Epoch(3) }
+    }
+
+    /// A database that holds everything before `next` of a history.
+    fn held(log_id: &str, next: u64) -> History {
+        History::on_own_data(LogId::new(log_id), Offset(next))
+    }
+
+    #[test]
+    fn database_follows_the_log_that_it_was_made_from() {
+        let own = NodeId::new("n1");
+        let bounds = |first, next| (Offset(first), Offset(next));
+        let lost = Misfit::Shorter { next: Offset(0), held: Offset(5) };
+        let cut = Misfit::Shorter { next: Offset(4), held: Offset(5) };
+        let left = Misfit::LeftBehind { base: NodeId::new("n2") };
+        let (new, old) = (History::default(), held("old", 5));
+        for (stored, led, bounds, expected) in [
+            (&new, None, bounds(0, 0), Ok(Way::Read)),
+            (&new, Some(led("old", None)), bounds(0, 9), Ok(Way::Read)),
+            (&new, Some(led("old", None)), bounds(1, 9), Ok(Way::Copy)),
+            (&old, Some(led("old", None)), bounds(0, 9), Ok(Way::Read)),
+            (&old, Some(led("old", None)), bounds(5, 5), Ok(Way::Read)),
+            (&old, Some(led("old", None)), bounds(6, 9), Ok(Way::Copy)),
+            (&old, Some(led("old", None)), bounds(0, 0), Err(lost)),
+            (&old, None, bounds(0, 4), Err(cut)),
+            // A coordination service that lost its memory; the log says whose it is.
+            (&old, Some(led("another", None)), bounds(0, 9), Ok(Way::Read)),
+            // Somebody said whose data to go on with.
+            (&old, Some(led("new", Some("n1"))), bounds(0, 0), Ok(Way::BeginAnew)),
+            (&old, Some(led("new", Some("n1"))), bounds(0, 9), Ok(Way::BeginAnew)),
+            (&old, Some(led("new", Some("n2"))), bounds(0, 9), Err(left)),
+            (&new, Some(led("new", Some("n2"))), bounds(0, 9), Ok(Way::Copy)),
+            (&new, Some(led("new", Some("n1"))), bounds(0, 9), Ok(Way::Copy)),
+            (&held("new", 5), Some(led("new", Some("n2"))), bounds(0, 9), Ok(Way::Read)),
+            (&held("new", 5), Some(led("new", Some("n1"))), bounds(0, 9), Ok(Way::Read)),
+        ] {
+            let found = way(&own, stored, led.as_ref(), bounds);
+            assert_eq!(found, expected, "{stored:?} {led:?} {bounds:?}");
+        }
+    }
+
+    #[test]
+    fn log_that_lacks_an_epoch_has_lost_its_data() {
+        let mut reached = held("log", 5);
+        assert_eq!(check_whole(&reached, Epoch(0)), Ok(()));
+        let admitted = Epoch(3);
+        assert_eq!(check_whole(&reached, admitted), Err(Misfit::Cut { admitted }));
+        reached.terms.push(Term { epoch: admitted, begun: Offset(5), batches: Sequence(0) });
+        assert_eq!(check_whole(&reached, admitted), Ok(()));
+    }
+}
