@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Measures how Rideshare, as processes on real servers, bears more documents, larger ones, more
-# connections and more slaves, how long a new slave takes to join, and how much memory it takes when
-# clients send more than it can do. Writes tables into docs/performance.md.
+# connections and more slaves, how long a new slave takes to join and a slave that is behind to become
+# master, and how much memory it takes when clients send more than it can do. Writes tables into
+# docs/performance.md.
 #
 #   scripts/growth.sh [--seconds S] [--most-documents N]
 #
@@ -15,7 +16,7 @@ readonly PORT=18380
 readonly URL=http://127.0.0.1:$PORT
 
 usage() {
-    sed -n '2,10s/^# \{0,1\}//p' "$0" >&2
+    sed -n '2,11s/^# \{0,1\}//p' "$0" >&2
     exit 2
 }
 
@@ -77,6 +78,17 @@ slaves_are() {
 scale() {
     curl --silent --fail --output /dev/null --request PUT --header 'Content-Type: application/json' \
         --data "{\"slaves\":$1}" "$URL/api/v1/scale"
+}
+order() { curl --silent --fail --output /dev/null --request POST "$URL/api/v1/$1"; }
+# of_slave FIELD: what the list of workers says of the only slave.
+of_slave() {
+    curl --silent "$URL/api/v1/workers" | python3 -c '
+import json, sys
+print(next(worker[sys.argv[1]] for worker in json.load(sys.stdin) if worker["role"] == "slave"))' "$1"
+}
+writes() {
+    curl --silent --fail --output /dev/null --header 'Content-Type: application/json' \
+        --data '{"op":"insert","collection":"failover","documents":[{}]}' "$URL/api/v1/db/write"
 }
 now_ms() { date +%s%3N; }
 
@@ -153,6 +165,26 @@ for first in range(0, $documents, 1000):
         await 60 slaves_are 1
         curl --silent --fail --output /dev/null --header 'Content-Type: application/json' \
             --data '{"op":"clear","collections":["growth"]}' "$URL/api/v1/db/write"
+    done
+
+    printf '\n### A failover, by what the next master lacks of the log\n\n'
+    printf '| Seconds of writes | Records | Master after ms |\n|--:|--:|--:|\n'
+    for written in 0 1 2 4 8; do
+        # It stands still meanwhile, and nobody minds.
+        order pause
+        slave=$(of_slave pid)
+        kill -STOP "$slave"
+        if [ "$written" -gt 0 ]; then
+            seconds=$written measure write >/dev/null
+        fi
+        behind=$(of_slave lag)
+        kill -CONT "$slave"
+        order resume
+        order crash/master
+        begun=$(now_ms)
+        await 60 writes
+        echo "| $written | $behind | $(($(now_ms) - begun)) |"
+        await 60 slaves_are 1
     done
 
     printf '\n### More clients than may be served (512 requests under way)\n\n'

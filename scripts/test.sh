@@ -12,6 +12,8 @@
 # RIDESHARE_RABBITMQ__URL, RIDESHARE_ZOOKEEPER__HOSTS and RIDESHARE_MONGODB__URL name; those of
 # scripts/services.sh, which installs them on Debian as root; containers of the official images.
 #
+# Those of the dashboard in a browser need Chromium and its WebDriver, which are installed on Debian as root.
+#
 # The tests of the descriptions of the services need schemathesis, and that of backups in an object
 # store needs moto, both from PyPI.
 #
@@ -164,6 +166,20 @@ python_tool() {
     fi
 }
 
+prepare_browser() {
+    say "a browser"
+    if ! command -v chromedriver >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+        apt-get update -q && apt-get install -yq --no-install-recommends chromium chromium-driver || true
+    fi
+    if command -v chromedriver >/dev/null; then
+        RIDESHARE_TEST_CHROMEDRIVER=$(command -v chromedriver)
+        export RIDESHARE_TEST_CHROMEDRIVER
+        features+=(browser)
+    else
+        cannot "tests of the dashboard in a browser: chromedriver is not installed"
+    fi
+}
+
 # Last, so that the last lines are the test runner's.
 run_tests() {
     local options=(--locked --no-fail-fast --features "${features[*]}") test filter='all()'
@@ -200,6 +216,7 @@ check_mutations
 prepare_live_tests
 prepare_docker_tests
 prepare_python_tools
+prepare_browser
 if [ "${#skipped[@]}" -gt 0 ]; then
     say "not run here"
     printf '  %s\n' "${skipped[@]}"

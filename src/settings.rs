@@ -19,6 +19,7 @@ mod layers;
 mod reference;
 mod secrets;
 mod servers;
+mod traces;
 
 pub use auth::{Auth, AuthMode, NeededTokens};
 pub use docker::Docker;
@@ -27,6 +28,7 @@ pub use secrets::SecretFile;
 pub use servers::{
     Containers, Mongodb, QueueKind, Rabbitmq, Runtime, Secret, Worker, WorkerType, Zookeeper,
 };
+pub use traces::Traces;
 
 const BASE: &str = include_str!("../config/base.toml");
 /// What the variables begin with that are an orchestrator's own: who may use it, and its certificate,
@@ -68,6 +70,8 @@ pub struct SettingsError(String);
 pub struct Settings {
     /// What is logged, and how; how much is kept of the log of writes.
     pub log: Log,
+    /// Where the way of single requests is told.
+    pub traces: Traces,
     /// Where HTTP is served.
     pub http: Http,
     /// Who may use it.
@@ -305,6 +309,7 @@ impl Settings {
         if let Some((key, _)) = least_one.iter().find(|(_, value)| *value == 0) {
             return Err(SettingsError(format!("setting `{key}` must be at least 1")));
         }
+        traces::check(&self.traces)?;
         if self.scaling.max_slaves < self.scaling.min_slaves {
             let line = "setting `scaling.max_slaves` is less than `scaling.min_slaves`";
             return Err(SettingsError(line.to_owned()));

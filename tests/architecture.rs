@@ -29,6 +29,7 @@ const OWNED: &[(&str, &[&str])] = &[
     ("rustix", &["src/adapters/process/"]),
     ("rusqlite", &["src/adapters/sqlite/"]),
     ("quick_cache", &["src/adapters/cache/"]),
+    ("opentelemetry", &["src/adapters/otlp/"]),
 ];
 
 /// What adapters may have in common.

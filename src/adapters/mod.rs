@@ -5,6 +5,7 @@ pub mod docker;
 pub mod http_client;
 pub mod memory;
 pub mod mongo;
+pub mod otlp;
 pub mod process;
 pub mod rabbitmq;
 pub mod sqlite;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use super::caching;
+use super::tracing::Tracing;
 use crate::adapters::memory::{
     MemoryCoordination, MemoryProgress, MemoryRequests, RequestsSettings,
 };
@@ -14,6 +15,7 @@ use crate::adapters::sqlite::{SqliteLog, SqliteStore};
 use crate::adapters::tasks::{Failed, Launch, Launcher, TaskContainers};
 use crate::domain::ids::OrchestratorId;
 use crate::ports::containers::StartAs;
+use crate::ports::traces::Traces;
 use crate::roles::ambient::Ambient;
 use crate::roles::{orchestrator, worker};
 use crate::settings::Settings;
@@ -29,6 +31,7 @@ pub(super) struct Embedded {
     log: Arc<SqliteLog>,
     pub(super) containers: Arc<TaskContainers>,
     pub(super) orchestrator: orchestrator::Parts,
+    tracing: Tracing,
 }
 
 impl Embedded {
@@ -44,11 +47,13 @@ impl Embedded {
             .context("opening the coordination record")?;
         let requests = MemoryRequests::new(RequestsSettings::default());
         let progress = Arc::new(MemoryProgress::new(PROGRESS_CAPACITY));
+        let tracing = Tracing::start(settings, "rideshare", "up")?;
         let shared = Shared {
             log: Arc::clone(&log),
             coordination: coordination.clone(),
             requests: requests.clone(),
             progress: Arc::clone(&progress),
+            traces: tracing.port(),
             ambient: ambient.clone(),
             settings: settings.clone(),
         };
@@ -67,14 +72,16 @@ impl Embedded {
             coordination: Arc::new(coordination.session()),
             containers: containers.clone(),
             log: log.clone(),
+            traces: tracing.port(),
             ambient,
         };
-        Ok(Self { log, containers, orchestrator })
+        Ok(Self { log, containers, orchestrator, tracing })
     }
 
     /// Writes out what is not on disk yet.
-    pub(super) async fn close(&self) {
+    pub(super) async fn close(self) {
         self.log.close().await;
+        self.tracing.close().await;
     }
 }
 
@@ -97,6 +104,7 @@ struct Shared {
     coordination: MemoryCoordination,
     requests: MemoryRequests,
     progress: Arc<MemoryProgress>,
+    traces: Arc<dyn Traces>,
     ambient: Ambient,
     settings: Settings,
 }
@@ -116,6 +124,7 @@ impl Shared {
             progress: self.progress,
             coordination: Arc::new(self.coordination.session()),
             store: caching::before(store, &self.settings.limits),
+            traces: self.traces,
             ambient: self.ambient,
             lifeline: launch.lifeline,
         };

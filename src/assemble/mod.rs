@@ -11,5 +11,6 @@ pub mod orchestrator;
 mod runtime;
 mod servers;
 mod serving;
+mod tracing;
 pub mod up;
 pub mod worker;

@@ -15,6 +15,7 @@ use super::listen::bind;
 use super::runtime::Runtime;
 use super::servers;
 use super::serving::Serving;
+use super::tracing::Tracing;
 use super::up::write_whole;
 use crate::ports::coordination::Coordination;
 use crate::roles::ambient::Ambient;
@@ -53,12 +54,14 @@ pub async fn run(
     let unique = ambient.unique();
     let id = format!("orchestrator-{}", &unique[unique.len().saturating_sub(8)..]);
     let own = orchestrator_settings(&settings, id);
+    let tracing = Tracing::start(&settings, "rideshare-orchestrator", own.id.as_str())?;
     let parts = orchestrator::Parts {
         requests: Arc::new(rabbitmq.request_sender()),
         progress: Arc::new(rabbitmq.progress_feed()),
         coordination: coordination.clone(),
         containers: runtime.port(),
         log: Arc::new(rabbitmq.log()),
+        traces: tracing.port(),
         ambient,
     };
     let mut front = Front::start(listener, parts, &own, &serving)?;
@@ -83,6 +86,7 @@ pub async fn run(
     front.stop().await?;
     runtime.leave(others, Duration::from_millis(settings.containers.drain_limit_ms)).await;
     rabbitmq.close().await;
+    tracing.close().await;
     info!("stopped");
     ended
 }

@@ -11,6 +11,7 @@ use super::caching;
 use super::listen::bind;
 use super::servers;
 use super::serving::Serving;
+use super::tracing::Tracing;
 use crate::adapters::mongo::MongoStore;
 use crate::domain::ids::{NodeId, Pid};
 use crate::http::access::Policy;
@@ -36,12 +37,14 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
         .context("settings of MongoDB")?;
     let coordination = servers::zookeeper(&settings)?;
     let rabbitmq = servers::rabbitmq(&settings)?;
+    let tracing = Tracing::start(&settings, "rideshare-worker", node.as_str())?;
     let parts = worker::Parts {
         log: Arc::new(rabbitmq.log()),
         requests: Arc::new(rabbitmq.request_receiver()),
         progress: Arc::new(rabbitmq.progress_feed()),
         coordination: Arc::new(coordination),
         store: caching::before(store, &settings.limits),
+        traces: tracing.port(),
         ambient,
         // The end of the process is the end of all its tasks.
         lifeline: tokio::sync::mpsc::channel(1).0,
@@ -58,6 +61,7 @@ pub async fn run(settings: Settings, shutdown: CancellationToken) -> anyhow::Res
     let ended = worker::run(parts, own, shutdown).await;
     // The last answers are still on their way.
     rabbitmq.close().await;
+    tracing.close().await;
     if let Some(face) = face {
         face.stop().await?;
     }

@@ -346,6 +346,6 @@ pub(super) async fn metrics(state: Data<State>) -> Answer {
     let Some(metrics) = &state.metrics else {
         return Err(Problem::new(StatusCode::NOT_FOUND, "no metrics are kept by this process"));
     };
-    state.handle.record_metrics();
+    state.handle.record_metrics().await;
     Ok(render::metrics(metrics))
 }

@@ -10,4 +10,5 @@ pub mod log;
 pub mod progress;
 pub mod requests;
 pub mod store;
+pub mod traces;
 pub mod users;

@@ -77,6 +77,10 @@ pub trait RequestSender: Send + Sync {
 
     /// Whether the carrier can be reached at the moment.
     fn is_connected(&self) -> bool;
+
+    /// How many messages wait in a queue for a consumer with room. A carrier that puts requests
+    /// together counts those as one.
+    async fn waiting(&self, queue: &Queue) -> Result<u64, RequestsError>;
 }
 
 /// Who is served first among the consumers of a queue; all are equal unless they say otherwise.

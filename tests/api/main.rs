@@ -5,6 +5,8 @@
 mod access;
 mod backup;
 mod bench;
+#[cfg(feature = "browser")]
+mod browser;
 mod command_line;
 mod control;
 mod ctl;
@@ -29,4 +31,5 @@ mod services;
 mod suite;
 mod support;
 mod tls;
+mod traces;
 mod writes;

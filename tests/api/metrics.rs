@@ -30,6 +30,8 @@ async fn metrics_say_what_can_be_seen_of_the_workers() {
         ("rideshare_in_control", 1.0),
         ("rideshare_slaves_wanted", 2.0),
         ("rideshare_paused", 0.0),
+        ("rideshare_queue_messages{queue=\"read\"}", 0.0),
+        ("rideshare_queue_messages{queue=\"write\"}", 0.0),
         ("rideshare_workers{role=\"master\"}", 1.0),
         ("rideshare_workers{role=\"slave\"}", 2.0),
         ("rideshare_workers{role=\"promoting\"}", 0.0),

@@ -82,6 +82,7 @@ macro_rules! requests_suite {
                 replies_can_be_taken_once,
                 answer_to_a_sender_that_is_gone_settles_its_request,
                 requests_survive_their_sender,
+                what_waits_in_a_queue_is_counted,
                 expired_requests_are_not_delivered,
                 expired_requests_are_not_delivered_again,
                 expiry_is_told_with_the_delivery,

@@ -5,6 +5,7 @@ mod by_hand;
 mod freezes;
 mod joining;
 mod kills;
+mod lost_log;
 mod orchestrators;
 mod outages;
 mod poison;

@@ -26,7 +26,7 @@ pub(crate) struct System {
     fronts: AtomicU32,
     environment: Vec<(String, String)>,
     servers: Servers,
-    broker: RabbitmqSettings,
+    pub(crate) broker: RabbitmqSettings,
     root: String,
     prefix: String,
 }

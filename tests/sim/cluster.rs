@@ -8,6 +8,7 @@ use rideshare::domain::ids::OrchestratorId;
 use rideshare::domain::message::Role;
 use rideshare::domain::scaling::ScalingRules;
 use rideshare::ports::coordination::Coordination;
+use rideshare::ports::traces::Untold;
 use rideshare::roles::orchestrator::{self, Handle, Orchestrator};
 use tokio_util::sync::CancellationToken;
 
@@ -79,6 +80,7 @@ impl Cluster {
             coordination: Arc::new(coordination),
             containers: Arc::new(SimContainers::new(&host, &self.machine)),
             log: Arc::new(SimLog { host: Arc::clone(&host), broker: Arc::clone(&self.broker) }),
+            traces: Arc::new(Untold),
             ambient: host.ambient(),
         };
         let slaves = self.world.plan.slaves;

@@ -12,6 +12,7 @@ use rideshare::domain::ids::{NodeId, Pid};
 use rideshare::ports::containers::{
     Container, ContainerState, Containers, ContainersError, StartAs,
 };
+use rideshare::ports::traces::Untold;
 use rideshare::roles::worker;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -142,6 +143,7 @@ impl Machine {
             progress: Arc::new(SimProgress { host: Arc::clone(&host), broker }),
             coordination: Arc::new(session),
             store: Arc::new(CachedStore::new(Arc::new(store), CACHE_BYTES)),
+            traces: Arc::new(Untold),
             ambient: host.ambient(),
             lifeline,
         };

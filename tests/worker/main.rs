@@ -22,6 +22,7 @@ use rideshare::domain::request::{
 };
 use rideshare::ports::log::Log;
 use rideshare::ports::requests::{Correlation, Queue, RequestReceiver, RequestSender};
+use rideshare::ports::traces::Untold;
 use rideshare::roles::ambient::Ambient;
 use rideshare::roles::worker::{self, Parts, Settings};
 use tokio::sync::{mpsc, watch};
@@ -59,6 +60,7 @@ impl World {
             progress: Arc::new(MemoryProgress::new(100)),
             coordination: Arc::new(MemoryCoordination::new(LONG * 10).session()),
             store: Arc::new(MemoryStores::new().open("n1")),
+            traces: Arc::new(Untold),
             ambient: Ambient::real(),
             lifeline,
         };

@@ -169,6 +169,11 @@ impl RequestSender for MemorySender {
     fn is_connected(&self) -> bool {
         true
     }
+
+    async fn waiting(&self, queue: &Queue) -> Result<u64, RequestsError> {
+        let queue = self.broker.find(queue);
+        Ok(queue.map_or(0, |queue| lock(&queue).count_waiting() as u64))
+    }
 }
 
 /// A worker's end of [`MemoryRequests`].

@@ -199,7 +199,7 @@ async fn copy_indexes(
     let collection = source.database.collection::<BsonDocument>(name.as_str());
     for index in within(source.limit, collection.list_index_names()).await? {
         if let Some(field) = indexed_field(&index) {
-            ensure_index(attempt, name, field).await?;
+            ensure_index(attempt, name.as_str(), field).await?;
         }
     }
     Ok(())

@@ -6,6 +6,7 @@
 //! changes in between come again from the log, and repeating them is harmless. Where the server
 //! crashed and this process did not, `continuity` notices.
 
+mod clear;
 mod codec;
 mod continuity;
 mod copy;

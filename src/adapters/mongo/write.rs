@@ -14,6 +14,7 @@ use mongodb::bson::{
 };
 use tracing::{debug, warn};
 
+use super::clear::clear;
 use super::codec::{decode, encode, encode_id, operand};
 use super::error::{broken, check_writes, duplicates, within};
 use super::read::{documents, next_batch};
@@ -37,9 +38,6 @@ const INSERT_FROM: usize = 16;
 
 /// How many collections are written at the same time.
 const PARALLEL_COLLECTIONS: usize = 4;
-
-/// How many commands a `Clear` may take, each of them as long as a command may.
-const CLEAR_ROUNDS: usize = 40;
 
 /// What a batch comes to in one collection.
 #[derive(Debug, Default, PartialEq)]
@@ -102,7 +100,7 @@ async fn apply_to(
     }
     writes.finish().await?;
     for field in effects.indexes {
-        ensure_index(attempt, collection, field).await?;
+        ensure_index(attempt, collection.as_str(), field).await?;
     }
     Ok(())
 }
@@ -327,44 +325,24 @@ fn name(text: &'static str) -> Result<&'static mongodb::bson::raw::CStr, StoreEr
     text.try_into().map_err(|_| broken("a name holds a NUL character"))
 }
 
-/// Deletes every document; indexes stay. A large collection takes several commands, as each may
-/// only run so long; what one has deleted stays deleted.
-async fn clear(attempt: &Attempt<'_>, collection: &CollectionName) -> Result<(), StoreError> {
-    // The server stops earlier than this side stops waiting.
-    let limit = i64::try_from(attempt.limit.as_millis() / 2).unwrap_or(i64::MAX);
-    for _ in 0..CLEAR_ROUNDS {
-        let command = rawdoc! {
-            "delete": collection.as_str(),
-            "deletes": [{ "q": {}, "limit": 0 }],
-            "maxTimeMS": limit.max(1),
-        };
-        let answer = attempt.run(command).await;
-        match answer.and_then(|reply| check_writes(&reply)) {
-            Err(StoreError::TimedOut) => debug!(%collection, "clearing goes on"),
-            other => return other,
-        }
-    }
-    Err(super::error::unavailable("clearing a collection takes too long"))
-}
-
 /// Makes an index, if the server can: it makes queries faster, and no result depends on it.
 pub(super) async fn ensure_index(
     attempt: &Attempt<'_>,
-    collection: &CollectionName,
+    collection: &str,
     field: &str,
 ) -> Result<(), StoreError> {
     if !is_indexable(field) {
-        debug!(%collection, "field cannot be indexed");
+        debug!(collection, "field cannot be indexed");
         return Ok(());
     }
     let command = doc! {
-        "createIndexes": collection.as_str(),
+        "createIndexes": collection,
         "indexes": [{ "key": index_key(field), "name": index_name(field) }],
     };
     let command = RawDocumentBuf::try_from(&command).map_err(|_| broken("an index is no BSON"))?;
     match attempt.run(command).await {
         Err(StoreError::Internal(error)) => {
-            warn!(%collection, %error, "index was not made; queries do without");
+            warn!(collection, %error, "index was not made; queries do without");
             Ok(())
         }
         other => other.map(drop),

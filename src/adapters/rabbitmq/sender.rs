@@ -12,6 +12,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use amqprs::channel::QueueDeclareArguments;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -79,6 +80,21 @@ impl RabbitmqRequestSender {
     }
 }
 
+/// The messages of a queue, over a channel of its own: a queue that is not there ends it.
+async fn count(broker: Arc<Broker>, queue: String) -> anyhow::Result<u64> {
+    let limit = broker.settings.wait();
+    let session = broker.publishing.session(limit).await?;
+    let open = session.open_channel(None).await?;
+    let declaration = QueueDeclareArguments::new(&queue).passive(true).finish();
+    let declared = session
+        .within(limit, async {
+            let declared = open.channel.queue_declare(declaration).await;
+            declared.map_err(|error| open.ending.explain(error))
+        })
+        .await?;
+    Ok(declared.map_or(0, |(_, count, _)| u64::from(count)))
+}
+
 fn unavailable(why: &'static str) -> RequestsError {
     RequestsError::Unavailable(anyhow::anyhow!(why))
 }
@@ -144,6 +160,14 @@ impl RequestSender for RabbitmqRequestSender {
 
     fn is_connected(&self) -> bool {
         self.broker.publishing.is_connected() && self.reply_to.borrow().is_some()
+    }
+
+    async fn waiting(&self, queue: &Queue) -> Result<u64, RequestsError> {
+        let Some(name) = self.broker.queue_name(queue) else { return Ok(0) };
+        // In a task of its own: the client cannot be cut short.
+        let counted = tokio::spawn(count(Arc::clone(&self.broker), name)).await;
+        let counted = counted.map_err(anyhow::Error::new).and_then(|counted| counted);
+        counted.map_err(RequestsError::Unavailable)
     }
 }
 

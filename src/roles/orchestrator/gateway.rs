@@ -22,6 +22,7 @@ use crate::domain::request::{
     Acknowledgement, Consistency, ReadOperation, WriteOperation, WriteRequest,
 };
 use crate::ports::requests::{Correlation, Queue, RequestSender, RequestsError};
+use crate::ports::traces::{Stage, Traces};
 use crate::roles::ambient::Ambient;
 use crate::roles::latest;
 
@@ -108,6 +109,7 @@ pub struct Gateway {
 
 struct Shared {
     requests: Arc<dyn RequestSender>,
+    traces: Arc<dyn Traces>,
     ambient: Ambient,
     in_flight: Semaphore,
     most_in_flight: usize,
@@ -159,6 +161,7 @@ impl Gateway {
     pub(super) fn new(parts: &Parts, roster: &Roster, in_flight: usize) -> Self {
         let shared = Shared {
             requests: Arc::clone(&parts.requests),
+            traces: Arc::clone(&parts.traces),
             ambient: parts.ambient.clone(),
             in_flight: Semaphore::new(in_flight),
             most_in_flight: in_flight,
@@ -205,14 +208,40 @@ impl Gateway {
         operation: WriteOperation,
         options: WriteOptions,
     ) -> Result<Written, GatewayError> {
-        let deadline = Instant::now() + options.timeout;
+        let began = Instant::now();
+        let deadline = began + options.timeout;
         let permit = self.shared.in_flight.try_acquire();
         let _permit = permit.map_err(|_| GatewayError::Overloaded)?;
         let id = match options.idempotency_key {
             Some(key) => RequestId::new(format!("key:{key}")),
             None => RequestId::new(self.shared.ambient.unique()),
         };
-        let acknowledgement = options.acknowledgement;
+        let followed = self.shared.traces.follows(&id).then(|| id.clone());
+        let written = self.carry_write(id, operation, options.acknowledgement, deadline).await;
+        if let Some(id) = followed {
+            self.tell_write(&id, began, &written);
+        }
+        written
+    }
+
+    /// The write's whole way, for whoever follows it.
+    fn tell_write(&self, id: &RequestId, began: Instant, written: &Result<Written, GatewayError>) {
+        let fact = match written {
+            Ok(written) => ("log.offset", written.offset.to_string()),
+            Err(error) => ("error", error.to_string()),
+        };
+        let (ended, facts) = (Instant::now(), vec![fact]);
+        let stage = Stage { name: "write", is_whole: true, began, ended, facts };
+        self.shared.traces.tell(id, stage);
+    }
+
+    async fn carry_write(
+        &self,
+        id: RequestId,
+        operation: WriteOperation,
+        acknowledgement: Acknowledgement,
+        deadline: Instant,
+    ) -> Result<Written, GatewayError> {
         let seen = self.heard(deadline).await?;
         // By this the master's log can be followed; the span around it is the client's request.
         debug!(request = %id, "write begins");

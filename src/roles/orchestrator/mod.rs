@@ -39,6 +39,7 @@ use crate::ports::coordination::Coordination;
 use crate::ports::log::Log;
 use crate::ports::progress::ProgressFeed;
 use crate::ports::requests::RequestSender;
+use crate::ports::traces::Traces;
 use controller::Controller;
 use gateway::Gateway;
 use journal::Journal;
@@ -62,6 +63,8 @@ pub struct Parts {
     pub containers: Arc<dyn Containers>,
     /// What was written, to be read.
     pub log: Arc<dyn Log>,
+    /// Where the way of single writes is told.
+    pub traces: Arc<dyn Traces>,
     /// Clock and names.
     pub ambient: Ambient,
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::leadership::led;
@@ -96,6 +97,7 @@ async fn attempt(
     settings: &Settings,
     replica: &mut Replica,
 ) -> Result<Target, Obstacle> {
+    await_view(parts).await?;
     // Before the bounds: what it says to be in the log is before their end.
     let led = led(parts);
     let stored = parts.store.history().await?;
@@ -146,6 +148,16 @@ async fn attempt(
     let tail = parts.log.tail(from).await?;
     replica.follow(tail, from);
     Ok(Target { offset, admitted: led.map_or(Epoch(0), |led| led.admitted) })
+}
+
+/// Without a look at who leads nobody can tell which history this is.
+async fn await_view(parts: &Parts) -> Result<(), Obstacle> {
+    let mut view = parts.coordination.view();
+    let known = view.wait_for(|view| view.connected || view.leader.is_some());
+    match timeout(PAUSE, known).await {
+        Ok(Ok(_)) => Ok(()),
+        _ => Err(Obstacle::Passing("the coordination service is not reached yet".to_owned())),
+    }
 }
 
 /// Whoever has not noticed yet that the log was lost is no source.

@@ -2,9 +2,10 @@
 //!
 //! `driver` feeds the pure state machine of `domain::promotion` and executes its effects;
 //! `sequencer` owns the replica, tails the log and, while master, sequences the writes;
-//! `reader` answers reads; `heartbeat` tells the others how far this worker is, and `vitals` looks
+//! `course` tells of single writes; `reader` answers reads; `heartbeat` tells the others how far this worker is, and `vitals` looks
 //! after its database.
 
+mod course;
 mod driver;
 mod fetch;
 mod heartbeat;
@@ -31,6 +32,7 @@ use crate::ports::log::Log;
 use crate::ports::progress::ProgressFeed;
 use crate::ports::requests::RequestReceiver;
 use crate::ports::store::Store;
+use crate::ports::traces::Traces;
 
 /// Everything a worker works with.
 #[derive(Clone)]
@@ -45,6 +47,8 @@ pub struct Parts {
     pub coordination: Arc<dyn Coordination>,
     /// This worker's own database.
     pub store: Arc<dyn Store>,
+    /// Where the way of single writes is told.
+    pub traces: Arc<dyn Traces>,
     /// Clock and names.
     pub ambient: Ambient,
     /// Held by every task of the worker: once its receiver ends, nothing of the worker acts any

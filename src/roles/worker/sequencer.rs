@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, timeout};
 use tracing::{Level, debug, enabled, info, warn};
 
+use super::course::Course;
 use super::fetch::fetch;
 use super::joining::{Target, join};
 use super::leadership::log_id;
@@ -355,10 +356,12 @@ impl Sequencer {
     async fn commit(&mut self, held: &[Held]) -> Result<usize, Interruption> {
         let requests: Vec<&WriteRequest> = held.iter().map(|(_, request)| request).collect();
         let requests = &requests[..planner::together(&requests)];
+        let mut course = Course::begin(self.parts.traces.as_ref(), requests);
         let needs = planner::needs(requests);
         let view =
             fetch(self.replica.store().as_ref(), self.settings.store_patience, &needs).await?;
         let plan = planner::plan(requests, view, self.replica.window());
+        course.pass("plan");
         metrics::histogram!("rideshare_worker_batch_requests").record(requests.len() as f64);
         let repeated = plan.answers.iter().filter(|answer| matches!(answer, Answer::Recorded(_)));
         metrics::counter!("rideshare_worker_duplicates_total").increment(repeated.count() as u64);
@@ -368,19 +371,20 @@ impl Sequencer {
         let answers = plan.answers;
         let record = self.record(epoch, RecordBody::Batch { sequence, entries: plan.entries });
         self.append(Arc::clone(&record)).await?;
+        course.pass("append");
         let done = &held[..answers.len()];
-        self.read_back(epoch, sequence, &record, done, answers).await?;
+        self.read_back((epoch, sequence), &record, done, answers, course).await?;
         Ok(done.len())
     }
 
     /// Waits for the own batch, applies everything up to it, and answers.
     async fn read_back(
         &mut self,
-        epoch: Epoch,
-        sequence: Sequence,
+        (epoch, sequence): (Epoch, Sequence),
         record: &Record,
         held: &[Held],
         mut answers: Vec<Answer>,
+        mut course: Course,
     ) -> Result<(), Interruption> {
         let entries = match &record.body {
             RecordBody::Batch { entries, .. } => entries.as_slice(),
@@ -407,14 +411,18 @@ impl Sequencer {
                 .filter(|batch| (batch.epoch, batch.sequence) == (epoch, sequence));
             if let Some(batch) = own {
                 tell_written(batch, entries);
+                course.pass("read back");
                 self.answer_written(&mut early, batch.offset, entries).await;
             }
             let news = self.replica.apply(judged).await?;
             if let Some(batch) = own {
+                course.pass("apply");
                 self.answer_written(&mut late, batch.offset, entries).await;
             }
             self.report(news).await?;
-            if own.is_some() {
+            if let Some(batch) = own {
+                course.pass("answer");
+                course.tell(self.parts.traces.as_ref(), &self.settings.node, batch);
                 return Ok(());
             }
         }

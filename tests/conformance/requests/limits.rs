@@ -52,6 +52,20 @@ pub(crate) async fn expiry_is_told_with_the_delivery<F: RequestsFactory>() {
     carrier.finish().await;
 }
 
+pub(crate) async fn what_waits_in_a_queue_is_counted<F: RequestsFactory>() {
+    let carrier = F::start(CAPACITY).await;
+    let sender = carrier.sender().await;
+    assert_eq!(sender.waiting(&Queue::Read).await.unwrap(), 0);
+    send(&sender, &Queue::Read, [0, 1, 2]).await;
+    let waiting = sender.waiting(&Queue::Read).await.unwrap();
+    assert!((1..=3).contains(&waiting), "{waiting}: they may have been put together");
+    assert_eq!(sender.waiting(&Queue::Write).await.unwrap(), 0);
+    let mut consumer = consume(&carrier.receiver().await, &Queue::Read, 10).await;
+    receive(&mut consumer, 3).await;
+    assert_eq!(sender.waiting(&Queue::Read).await.unwrap(), 0, "what is held waits no more");
+    carrier.finish().await;
+}
+
 /// Sends until the queue refuses; returns how many it took.
 async fn fill(sender: &Arc<dyn RequestSender>, queue: &Queue, expires_in: Duration) -> u64 {
     for number in 0..1_000 {

@@ -132,4 +132,8 @@ impl RequestSender for SimSender {
     fn is_connected(&self) -> bool {
         !self.broker.is_away()
     }
+
+    async fn waiting(&self, queue: &Queue) -> Result<u64, RequestsError> {
+        self.inner.waiting(queue).await
+    }
 }

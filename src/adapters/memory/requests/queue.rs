@@ -83,6 +83,10 @@ impl Queue {
         }
     }
 
+    pub(super) fn count_waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
     /// Takes a request in; false when the queue is full.
     pub(super) fn offer(&mut self, item: Item, now: Instant) -> bool {
         if self.waiting.len() >= self.capacity {
