@@ -92,8 +92,10 @@ impl Browser {
 }
 
 impl Drop for Browser {
+    /// A test that failed leaves no browser: the driver ends it when it is asked to go.
     fn drop(&mut self) {
-        let _ = self.driver.kill();
+        let _ = Command::new("kill").args(["-TERM", &self.driver.id().to_string()]).status();
+        let _ = self.driver.wait();
     }
 }
 
