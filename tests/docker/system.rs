@@ -20,6 +20,8 @@ use crate::orchestrator::{Orchestrator, SETTLE_LIMIT, eventually};
 use crate::replicas::{self, Replica, Replicated};
 
 const CHECKOUT: &str = env!("CARGO_MANIFEST_DIR");
+/// So many databases of removed workers are kept (`containers.keep_databases`).
+const KEPT: usize = 2;
 /// From nothing to serving, on a machine that does other things too.
 const START_LIMIT: Duration = Duration::from_secs(180);
 /// The ports that are published, by the variable that moves each.
@@ -157,14 +159,14 @@ impl System {
     }
 
     /// Asserts that there are the containers, volumes and networks of so many slaves, a master and
-    /// the services, that all run, and nothing else.
+    /// the services, that all run, and nothing else but the last volumes of those that were removed.
     pub(crate) async fn assert_no_stray(&self, slaves: usize) {
         let count = slaves + 1;
         let is_tidy = async || {
             let runs = |name: &String| inspect(name, "{{.State.Running}}") == "true";
             let (workers, databases) = (self.containers("worker"), self.containers("database"));
             let all = workers.len() == count && databases.len() == count;
-            let volumes = list(&["volume", "ls", "-q", "--filter", &self.of_workers()]);
+            let volumes = without_kept(self.volumes())?;
             let tidy = all && volumes.len() == count && workers.iter().chain(&databases).all(runs);
             tidy.then_some((workers, databases, volumes))
         };
@@ -181,6 +183,10 @@ impl System {
         }
         let networks = list(&["network", "ls", "-q", "--filter", &self.of_compose()]);
         assert_eq!(networks.len(), 2, "{networks:?}");
+    }
+
+    fn volumes(&self) -> Vec<String> {
+        list(&["volume", "ls", "-q", "--filter", &self.of_workers()])
     }
 
     /// What filters for all that the orchestrator has made.
@@ -230,6 +236,15 @@ impl System {
         }
         eprintln!("logs are kept in {}", kept.display());
     }
+}
+
+/// The volumes of workers that there are; nothing while more of removed ones are left than are kept.
+fn without_kept(volumes: Vec<String>) -> Option<Vec<String>> {
+    let aside = |name: &String| name.strip_suffix("-aside").map(|worker| format!("{worker}-db"));
+    let kept: Vec<_> = volumes.iter().filter_map(aside).collect();
+    let are_whole = kept.iter().all(|database| volumes.contains(database));
+    let is_left = |name: &String| aside(name).is_none() && !kept.contains(name);
+    (kept.len() <= KEPT && are_whole).then(|| volumes.into_iter().filter(is_left).collect())
 }
 
 impl Deref for System {
