@@ -190,6 +190,15 @@ impl TaskContainers {
         Ok(())
     }
 
+    /// Takes an exited worker out of the list, which is told when its folder is set aside.
+    fn take_out(&self, node: &NodeId) -> Result<Option<Worker>, ContainersError> {
+        let mut workers = self.lock();
+        if workers.by_node.get(node).is_some_and(|worker| worker.running.is_some()) {
+            return Err(ContainersError::Unavailable(anyhow::anyhow!("worker {node} runs")));
+        }
+        Ok(workers.by_node.remove(node))
+    }
+
     /// Notes the end of a worker's task, whatever kind of end that is.
     fn attend(
         &self,
@@ -297,15 +306,16 @@ impl Containers for TaskContainers {
     }
 
     async fn remove(&self, node: &NodeId) -> Result<(), ContainersError> {
-        if self.lock().by_node.get(node).is_some_and(|worker| worker.running.is_some()) {
-            return Err(ContainersError::Unavailable(anyhow::anyhow!("worker {node} runs")));
-        }
+        // Taken out first, so that nobody starts it meanwhile.
+        let Some(worker) = self.take_out(node)? else { return Ok(()) };
         let (aside, of, now_ms) = (self.aside.clone(), node.clone(), (self.now_ms)());
-        blocking(move || aside.put(&of, now_ms)).await?;
+        let put = blocking(move || aside.put(&of, now_ms)).await;
         let mut workers = self.lock();
-        workers.by_node.remove(node);
+        if put.is_err() {
+            workers.by_node.insert(node.clone(), worker);
+        }
         self.list.send_replace(workers.list());
-        Ok(())
+        put
     }
 
     async fn set_aside(&self) -> Result<Vec<NodeId>, ContainersError> {

@@ -14,7 +14,7 @@ use crate::domain::access::{Right, Tokens};
 use crate::domain::document::json;
 
 /// Longer than anything takes that is asked for.
-pub(super) const LIMIT: Duration = Duration::from_secs(60);
+pub(super) const LIMIT: Duration = Duration::from_secs(90);
 /// For how long something is tried that may be tried again: longer than any failover.
 const PATIENCE: Duration = Duration::from_secs(60);
 const KEY_HEADER: &str = "Idempotency-Key";

@@ -89,7 +89,11 @@ pub fn way(
 /// # Errors
 /// The log has lost its data.
 pub fn check_whole(reached: &History, admitted: Epoch) -> Result<(), Misfit> {
-    if reached.epoch() < admitted { Err(Misfit::Cut { admitted }) } else { Ok(()) }
+    // Before the first.
+    if admitted == Epoch(0) || reached.has_begun(admitted) {
+        return Ok(());
+    }
+    Err(Misfit::Cut { admitted })
 }
 
 #[cfg(test)]
@@ -146,7 +150,12 @@ mod tests {
         assert_eq!(check_whole(&reached, Epoch(0)), Ok(()));
         let admitted = Epoch(3);
         assert_eq!(check_whole(&reached, admitted), Err(Misfit::Cut { admitted }));
-        reached.terms.push(Term { epoch: admitted, begun: Offset(5), batches: Sequence(0) });
+        let term = |epoch| Term { epoch, begun: Offset(5), batches: Sequence(0) };
+        reached.terms.push(term(Epoch(4)));
+        assert_eq!(check_whole(&reached, admitted), Err(Misfit::Cut { admitted }), "a later one");
+        reached.terms.insert(0, term(admitted));
         assert_eq!(check_whole(&reached, admitted), Ok(()));
+        reached.terms = (4..36).map(|epoch| term(Epoch(epoch))).collect();
+        assert_eq!(check_whole(&reached, admitted), Ok(()), "it may be forgotten");
     }
 }

@@ -170,6 +170,14 @@ impl History {
         self.terms.last().map_or(Sequence(0), |term| term.batches)
     }
 
+    /// Whether an epoch has begun in this history, as far as it remembers.
+    #[must_use]
+    pub fn has_begun(&self, epoch: Epoch) -> bool {
+        let oldest = self.terms.first().filter(|_| self.terms.len() == TERMS);
+        oldest.is_some_and(|oldest| oldest.epoch > epoch)
+            || self.terms.iter().any(|term| term.epoch == epoch)
+    }
+
     /// Takes in the record at `offset` and says whether it counts.
     ///
     /// The same on every worker: the result depends on nothing but the records before it.

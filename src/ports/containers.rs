@@ -5,8 +5,8 @@ use tokio::sync::watch;
 
 use crate::domain::ids::{NodeId, Pid};
 
-/// The exit code of a worker that has stopped because the log lacks what its database holds, or is
-/// another one.
+/// The exit code of a worker that has stopped because the log lacks what its database holds, or what
+/// had begun in it.
 pub const LOG_LOST: i32 = 4;
 
 /// Why the runtime did not do as asked.

@@ -207,6 +207,8 @@ impl DockerContainers {
         let Shared { engine, names, settings, .. } = &*self.shared;
         let surplus = self.shared.world().set_aside().into_iter().skip(settings.keep_databases);
         for node in surplus.collect::<Vec<_>>() {
+            // Whoever else works on it deletes it, or brings it back.
+            let Ok(_work) = self.occupy(&node, None) else { continue };
             engine.remove_volume(&names.database(&node)).await?;
             engine.remove_volume(&names.aside(&node)).await?;
         }
@@ -416,7 +418,11 @@ impl Containers for DockerContainers {
         };
         self.show(work).await;
         removed.map_err(unavailable)?;
-        self.prune().await.map_err(unavailable)
+        // Those that are left are tried again with the next removal.
+        if let Err(error) = self.prune().await {
+            warn!(%error, "volume of a removed worker not removed yet");
+        }
+        Ok(())
     }
 
     async fn set_aside(&self) -> Result<Vec<NodeId>, ContainersError> {
@@ -429,10 +435,11 @@ impl Containers for DockerContainers {
         if !self.set_aside().await?.contains(node) {
             return Err(ContainersError::NotFound(node.clone()));
         }
+        let work = self.occupy(node, None)?;
         let Shared { engine, names, .. } = &*self.shared;
-        let unavailable = |error: EngineError| ContainersError::Unavailable(error.into());
-        engine.remove_volume(&names.aside(node)).await.map_err(unavailable)?;
-        self.shared.look(false).await.map(drop).map_err(unavailable)
+        let removed = engine.remove_volume(&names.aside(node)).await;
+        self.show(work).await;
+        removed.map_err(|error| ContainersError::Unavailable(error.into()))
     }
 }
 

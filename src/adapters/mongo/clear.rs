@@ -33,8 +33,13 @@ pub(super) async fn clear(
     let command = rawdoc! {
         "delete": collection.as_str(),
         "deletes": [{ "q": {}, "limit": 0 }],
+        "maxTimeMS": i64::try_from(attempt.limit.as_millis() / 2).unwrap_or(i64::MAX).max(1),
     };
-    check_writes(&attempt.run(command).await?)
+    match attempt.run(command).await.and_then(|reply| check_writes(&reply)) {
+        // A server that was killed may have counted wrongly.
+        Err(StoreError::TimedOut) => replace(attempt, collection).await,
+        done => done,
+    }
 }
 
 async fn replace(attempt: &Attempt<'_>, collection: &CollectionName) -> Result<(), StoreError> {

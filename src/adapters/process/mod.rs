@@ -112,6 +112,15 @@ impl ProcessContainers {
         })
     }
 
+    /// Deletes the databases of removed workers that are too many.
+    async fn prune(&self) -> anyhow::Result<()> {
+        while let Some(surplus) = self.shared.next_surplus(self.keep_databases)? {
+            (self.remove_database)(surplus.node.clone()).await?;
+            surplus.forget()?;
+        }
+        Ok(())
+    }
+
     /// Asks all workers to finish and waits until they have, at most `limit`; then kills.
     pub async fn stop_all(&self, limit: Duration) {
         // Nothing that is stopped here is to be taken on again.
@@ -179,10 +188,9 @@ impl Containers for ProcessContainers {
     async fn remove(&self, node: &NodeId) -> Result<(), ContainersError> {
         let Some(removal) = self.shared.begin_removal(node)? else { return Ok(()) };
         removal.finish().map_err(unavailable)?;
-        for surplus in self.set_aside().await?.into_iter().skip(self.keep_databases) {
-            // The record goes last: what is not yet removed is not forgotten.
-            (self.remove_database)(surplus.clone()).await.map_err(ContainersError::Unavailable)?;
-            self.shared.forget_aside(&surplus).map_err(unavailable)?;
+        // Those that are left are tried again with the next removal.
+        if let Err(error) = self.prune().await {
+            warn!(%error, "database of a removed worker not deleted yet");
         }
         Ok(())
     }

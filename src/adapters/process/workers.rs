@@ -2,7 +2,7 @@
 //!
 //! Invariant: records change under the one lock, and nothing is awaited under it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -55,6 +55,8 @@ pub(super) struct Shared {
     command: Commander,
     now_ms: Arc<dyn Fn() -> u64 + Send + Sync>,
     workers: Mutex<BTreeMap<NodeId, Worker>>,
+    /// Whose databases are being deleted.
+    deleting: Mutex<BTreeSet<NodeId>>,
     list: watch::Sender<Vec<Container>>,
 }
 
@@ -116,6 +118,25 @@ impl Removal {
     }
 }
 
+/// A database that was set aside and is being deleted.
+pub(super) struct Surplus {
+    shared: Arc<Shared>,
+    pub(super) node: NodeId,
+}
+
+impl Surplus {
+    /// Forgets it. Last: what is not yet deleted is not forgotten.
+    pub(super) fn forget(self) -> io::Result<()> {
+        self.shared.records.remove(&self.node)
+    }
+}
+
+impl Drop for Surplus {
+    fn drop(&mut self) {
+        self.shared.deleting().remove(&self.node);
+    }
+}
+
 impl Drop for Removal {
     fn drop(&mut self) {
         if let Some(worker) = self.shared.lock().get_mut(&self.node) {
@@ -131,6 +152,7 @@ impl Shared {
             command: settings.command,
             now_ms: settings.now_ms,
             workers: Mutex::default(),
+            deleting: Mutex::default(),
             list: watch::Sender::default(),
         })
     }
@@ -304,17 +326,28 @@ impl Shared {
         Ok(self.records.load_aside()?.into_iter().map(|record| record.node).collect())
     }
 
-    /// Forgets a worker whose database was set aside and is gone now.
-    pub(super) fn forget_aside(&self, node: &NodeId) -> io::Result<()> {
-        self.records.remove(node)
+    /// The next database to delete where only so many are kept; nobody brings it back any more.
+    pub(super) fn next_surplus(self: &Arc<Self>, keep: usize) -> io::Result<Option<Surplus>> {
+        let mut deleting = self.deleting();
+        let aside = self.records.load_aside()?.into_iter().skip(keep);
+        let next = aside.map(|record| record.node).find(|node| !deleting.contains(node));
+        deleting.extend(next.clone());
+        Ok(next.map(|node| Surplus { shared: Arc::clone(self), node }))
+    }
+
+    fn deleting(&self) -> MutexGuard<'_, BTreeSet<NodeId>> {
+        self.deleting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Lists a worker whose database is set aside. False where there is none.
     pub(super) fn bring_back(self: &Arc<Self>, node: &NodeId) -> io::Result<bool> {
-        let mut aside = self.records.load_aside()?.into_iter();
+        let deleting = self.deleting();
+        let aside = self.records.load_aside()?.into_iter();
+        let mut aside = aside.filter(|record| !deleting.contains(&record.node));
         let Some(record) = aside.find(|record| record.node == *node) else { return Ok(false) };
         let changed_at_ms = (self.now_ms)();
-        self.records.save(&Record { removed_at_ms: None, changed_at_ms, ..record })?;
+        let exit = Some(KILLED);
+        self.records.save(&Record { removed_at_ms: None, exit, changed_at_ms, ..record })?;
         self.look()?;
         Ok(true)
     }

@@ -54,7 +54,7 @@ impl Aside {
                 delete(&path);
             }
         }
-        aside.prune()?;
+        aside.prune();
         Ok(aside)
     }
 
@@ -75,7 +75,8 @@ impl Aside {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
         }
-        self.prune()
+        self.prune();
+        Ok(())
     }
 
     /// Makes it the worker's folder again. False where there is none.
@@ -96,13 +97,21 @@ impl Aside {
         Ok(all)
     }
 
-    fn prune(&self) -> io::Result<()> {
-        for kept in self.kept()?.into_iter().skip(self.most) {
-            let folder = self.directory.join(format!("{DELETED}{}", kept.node));
-            fs::rename(self.directory.join(kept.name()), &folder)?;
-            delete(&folder);
+    /// Another removal may be at the same.
+    fn prune(&self) {
+        let kept = self.kept().unwrap_or_else(|error| {
+            warn!(%error, "folders of removed workers cannot be listed");
+            Vec::new()
+        });
+        for surplus in kept.iter().skip(self.most) {
+            let (at, node) = (surplus.removed_at_ms, &surplus.node);
+            let folder = self.directory.join(format!("{DELETED}{at}-{node}"));
+            match fs::rename(self.directory.join(surplus.name()), &folder) {
+                Ok(()) => delete(&folder),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => warn!(%node, %error, "folder of a removed worker not deleted"),
+            }
         }
-        Ok(())
     }
 }
 

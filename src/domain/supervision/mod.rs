@@ -11,6 +11,8 @@
 //!    the lowest pid among those caught up.
 //! 3. With nobody to succeed it, the dead are started again: they hold data, for themselves or for
 //!    those that still join. Who had a chance already gets another, in turn, by pid.
+//!    While any of them says that the log lacks what it holds, nobody is elected: who holds less must
+//!    not lead, and who says so must not be removed.
 //! 4. Nothing that is dead is removed, and nothing new is made, before a master is in office.
 //!    Only where there is no worker at all, a first one is made.
 //! 5. Then the dead are removed, and slaves are started or drained until their number is right;
@@ -78,6 +80,8 @@ pub struct ObservedWorker {
     /// Workers died so often lately that this one is to wait before it is started again or
     /// replaced.
     pub backing_off: bool,
+    /// It has stopped because the log lacks what it holds, and has not come back since.
+    pub misses_log: bool,
 }
 
 /// Who leads, as the record says.
@@ -252,14 +256,16 @@ fn find_leader(observed: &Observed) -> Vec<Action> {
     if observed.workers.iter().all(ObservedWorker::is_lost) {
         return vec![Action::StartFounder];
     }
-    if let Some(next) = first_choice(observed) {
+    let log_is_lost = observed.workers.iter().any(|worker| worker.misses_log);
+    if let Some(next) = first_choice(observed).filter(|_| !log_is_lost) {
         return vec![elect(next)];
     }
     let dead = observed.workers.iter().filter(|worker| worker.process == Process::Exited);
     let restarts = dead
         .filter(|worker| !worker.backing_off)
         .map(|worker| Action::Restart(worker.node.clone()));
-    restarts.chain(second_choice(observed).map(elect)).collect()
+    let next = second_choice(observed).filter(|_| !log_is_lost);
+    restarts.chain(next.map(elect)).collect()
 }
 
 /// The lowest pid among the slaves that are caught up.
@@ -287,6 +293,10 @@ fn keep_house(desired: &Desired, observed: &Observed, master: &ObservedWorker) -
         if worker.is_sound() && !worker.is_leaving() {
             slaves.push(worker);
         } else if worker.process == Process::Exited && worker.backing_off && !worker.draining {
+            waiting += 1;
+        } else if worker.process == Process::Exited && worker.misses_log {
+            // It may hold more than whoever leads.
+            actions.push(Action::Restart(worker.node.clone()));
             waiting += 1;
         } else if worker.process == Process::Exited {
             actions.push(Action::Remove(worker.node.clone()));

@@ -16,6 +16,7 @@ fn running(name: &str, pid: u32, role: Role) -> ObservedWorker {
         draining: false,
         passed_over: false,
         backing_off: false,
+        misses_log: false,
     }
 }
 
@@ -59,6 +60,10 @@ fn backing_off(worker: ObservedWorker) -> ObservedWorker {
     ObservedWorker { backing_off: true, ..worker }
 }
 
+fn misses_log(worker: ObservedWorker) -> ObservedWorker {
+    ObservedWorker { misses_log: true, ..worker }
+}
+
 fn unmanaged(worker: ObservedWorker) -> ObservedWorker {
     let pid = worker.pid().unwrap_or_default();
     ObservedWorker { process: Process::Unmanaged { pid }, ..worker }
@@ -99,6 +104,47 @@ fn assert_plans(table: Vec<Row>) {
 }
 
 use Action::{StartFounder, StartSlave};
+
+#[test]
+fn who_holds_more_than_the_log_is_neither_led_by_less_nor_removed() {
+    let waits = backing_off(misses_log(exited("a")));
+    assert_plans(vec![
+        (
+            "a slave holds less",
+            1,
+            seen(Some("m"), &[misses_log(exited("m")), slave("b", 2)]),
+            vec![restart("m")],
+        ),
+        (
+            "nobody knows yet of one that was started again",
+            1,
+            seen(Some("m"), &[misses_log(joining("m", 3)), slave("b", 2)]),
+            vec![],
+        ),
+        ("its time has not come", 1, seen(Some("m"), &[waits.clone(), slave("b", 2)]), vec![]),
+        (
+            "somebody leads",
+            1,
+            seen(Some("m"), &[master("m", 1), misses_log(exited("a")), slave("b", 2)]),
+            vec![restart("a")],
+        ),
+        (
+            "it keeps its place",
+            2,
+            seen(Some("m"), &[master("m", 1), misses_log(exited("a")), slave("b", 2)]),
+            vec![restart("a")],
+        ),
+        (
+            "somebody was named by hand",
+            1,
+            seen(
+                Some("m"),
+                &[running("m", 1, Role::Promoting), misses_log(exited("a")), slave("b", 2)],
+            ),
+            vec![],
+        ),
+    ]);
+}
 
 #[test]
 fn pause_ends_when_nobody_is_left() {

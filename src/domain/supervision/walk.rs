@@ -82,6 +82,7 @@ impl World {
                 draining: toy.draining,
                 passed_over: toy.passed_over,
                 backing_off: toy.backing_off > 0,
+                misses_log: false,
             }
         });
         Observed { leader: self.leader.clone(), workers: workers.collect() }

@@ -13,6 +13,7 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::autoscaler::Autoscaler;
+use super::complaints::Complaints;
 use super::failover::Failover;
 use super::gateway::{Echo, Gateway};
 use super::infancy::Infancy;
@@ -68,6 +69,7 @@ pub(super) struct Controller {
     /// Asked to drain by this controller, and which process of the worker that was: another one
     /// that somebody starts in its place was not asked.
     draining: HashMap<NodeId, Option<Pid>>,
+    complaints: Complaints,
     /// When each worker was last started again, and the pause that was due then.
     restarts: HashMap<NodeId, (Instant, Duration)>,
     starts: Vec<Instant>,
@@ -104,6 +106,7 @@ impl Controller {
             journal,
             in_control: false,
             draining: HashMap::new(),
+            complaints: Complaints::default(),
             restarts: HashMap::new(),
             starts: Vec::new(),
             housekeeping: JoinSet::new(),
@@ -295,9 +298,9 @@ impl Controller {
         let containers = self.parts.containers.watch().borrow().clone();
         let signs = self.signs.borrow().clone();
         let now_ms = self.parts.ambient.now_ms();
-        let lives =
-            |container: &Container| matches!(container.state, ContainerState::Running { .. });
-        self.infancy.look(containers.iter().map(|it| (&it.node, lives(it))), now);
+        self.infancy.look(containers.iter().map(|it| (&it.node, runs(it))), now);
+        let log = view.leader.as_ref().map(|leader| &leader.value.log_id);
+        self.complaints.look(&containers, &signs, log, now_ms);
         let mut workers = Vec::new();
         let mut silent = Vec::new();
         for container in &containers {
@@ -366,6 +369,7 @@ impl Controller {
             passed_over: self.failover.is_passed_over(node, named(view)),
             backing_off: self.infancy.is_waiting(node, now)
                 || waits.is_some_and(|(at, pause)| now.duration_since(*at) < *pause),
+            misses_log: self.complaints.is_of(node),
         }
     }
 
@@ -501,7 +505,7 @@ impl Controller {
     async fn note_admitted(&self, view: &CoordinationView, told: Epoch) {
         let Some(current) = &view.leader else { return };
         let epoch = current.value.epoch;
-        if told < epoch || current.value.admitted >= epoch {
+        if told != epoch || current.value.admitted >= epoch {
             return;
         }
         let record = LeaderRecord { admitted: epoch, ..current.value.clone() };
@@ -557,6 +561,10 @@ impl Controller {
             all_done
         });
     }
+}
+
+fn runs(container: &Container) -> bool {
+    matches!(container.state, ContainerState::Running { .. })
 }
 
 /// Who is named leader, and for which epoch.

@@ -7,6 +7,7 @@
 //! `sight` makes metrics of it.
 
 mod autoscaler;
+mod complaints;
 pub mod control;
 mod controller;
 mod failover;

@@ -16,7 +16,7 @@ use crate::ports::containers::{Container, ContainerState, ContainersError, LOG_L
 use crate::ports::coordination::{CoordinationError, LeaderRecord};
 
 /// How long a worker may take to say that the log lacks what it holds; it is started again and again.
-const COMPLAINT_LIMIT: Duration = Duration::from_secs(15);
+const COMPLAINT_LIMIT: Duration = Duration::from_secs(25);
 /// How long it may take to begin anew: the pause before its next start, and the start.
 const LIMIT: Duration = Duration::from_secs(40);
 
@@ -94,13 +94,17 @@ impl Handle {
         let mut containers = self.parts.containers.watch();
         let is_meant = |container: &Container| container.node == *node;
         let is_listed = containers.borrow().iter().any(is_meant);
-        let complains =
-            |list: &Vec<Container>| list.iter().any(|it| is_meant(it) && misses_its_log(it));
+        // Not what it said of a log that may have been brought back since.
+        let asked_at_ms = self.parts.ambient.now_ms();
+        let complains = |list: &Vec<Container>| {
+            let is_new = |it: &Container| it.changed_at_ms >= asked_at_ms;
+            list.iter().any(|it| is_meant(it) && misses_its_log(it) && is_new(it))
+        };
         let silent = || {
             let reason = format!("`{node}` does not say that the log has lost its data");
             ControlError::NotNow(reason)
         };
-        if self.observer.master().is_some() && !complains(&containers.borrow()) {
+        if self.observer.master().is_some() {
             return Err(silent());
         }
         if !is_listed {

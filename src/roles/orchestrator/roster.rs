@@ -57,7 +57,7 @@ impl Signs {
         self.workers.values().any(is_still)
     }
 
-    fn take(&mut self, progress: Progress) {
+    pub(super) fn take(&mut self, progress: Progress) {
         let heard_at = Instant::now();
         self.furthest = self.furthest.max(Some((progress.epoch, progress.applied)));
         let workers = Arc::make_mut(&mut self.workers);

@@ -111,8 +111,12 @@ impl WorkerError {
     #[must_use]
     pub const fn exit_code(&self) -> i32 {
         match self {
-            Self::LogLost(_) | Self::ForeignLog { .. } => LOG_LOST,
-            Self::Store(_) | Self::Log(_) | Self::PartEnded(_) => 1,
+            Self::LogLost(Misfit::Shorter { .. } | Misfit::Cut { .. }) => LOG_LOST,
+            Self::LogLost(Misfit::LeftBehind { .. })
+            | Self::ForeignLog { .. }
+            | Self::Store(_)
+            | Self::Log(_)
+            | Self::PartEnded(_) => 1,
         }
     }
 }

@@ -14,14 +14,14 @@ use tracing::{Level, debug, enabled, info, warn};
 use super::course::Course;
 use super::fetch::fetch;
 use super::joining::{Target, join};
-use super::leadership::log_id;
+use super::leadership::{led, log_id};
 use super::replica::{ApplyError, Batch, JudgeError, News, Replica};
 use super::strong_reads::{StrongRead, StrongReads};
 use super::suspects::Suspects;
 use super::{Parts, Settings, WorkerError};
 use crate::domain::ids::{Epoch, Offset, Sequence};
-use crate::domain::joining::check_whole;
-use crate::domain::log::{Entry, Record, RecordBody};
+use crate::domain::joining::{Led, check_whole};
+use crate::domain::log::{Entry, History, Record, RecordBody};
 use crate::domain::message::{Reply, Request};
 use crate::domain::planner::{self, Answer};
 use crate::domain::promotion::Event;
@@ -179,6 +179,10 @@ impl Sequencer {
     async fn obey(&mut self, order: Order) -> Result<(), Interruption> {
         match order {
             Order::CatchUp => self.catch_up().await?,
+            // Somebody has named it to begin anew, and it has not yet.
+            Order::AppendEpoch(_) if is_to_begin_anew(&self.parts, self.replica.history()) => {
+                return Err(Interruption::LogLost);
+            }
             Order::AppendEpoch(epoch) => {
                 let master = self.settings.node.clone();
                 let on_own_data = self.replica.history().begins_on_own_data();
@@ -477,6 +481,14 @@ impl Sequencer {
         let log_id = log_id(&self.parts, self.replica.history().log_id.as_ref());
         Arc::new(Record { log_id, epoch, appended_at_ms: self.parts.ambient.now_ms(), body })
     }
+}
+
+/// Whether those who lead go on from other data than these were.
+fn is_to_begin_anew(parts: &Parts, history: &History) -> bool {
+    let is_left_behind = |led: Led| {
+        led.base.is_some() && history.log_id.as_ref().is_some_and(|own| *own != led.log_id)
+    };
+    led(parts).is_some_and(is_left_behind)
 }
 
 /// For whoever follows one request through the logs of all roles.
