@@ -149,7 +149,9 @@ mod tests {
         let mut reached = held("log", 5);
         assert_eq!(check_whole(&reached, Epoch(0)), Ok(()));
         let admitted = Epoch(3);
-        assert_eq!(check_whole(&reached, admitted), Err(Misfit::Cut { admitted }));
+        let cut = Err(Misfit::Cut { admitted });
+        assert_eq!(check_whole(&History::default(), admitted), cut, "nothing is left of it");
+        assert_eq!(check_whole(&reached, admitted), cut);
         let term = |epoch| Term { epoch, begun: Offset(5), batches: Sequence(0) };
         reached.terms.push(term(Epoch(4)));
         assert_eq!(check_whole(&reached, admitted), Err(Misfit::Cut { admitted }), "a later one");
