@@ -2,8 +2,9 @@
 //!
 //! A log may lose its data: a broker's disk is gone, or an old copy of it was put back. Nobody goes on
 //! with such a log by itself, since what it lacks would be lost with it: whoever has more than the
-//! log stops, and so does whoever sees that an epoch is missing that had begun. Going on takes
-//! somebody who says from which worker's data.
+//! log stops, and so does whoever sees that an epoch is missing that had begun. While one of them is
+//! there nobody is elected (see `supervision`). Going on takes somebody who says from which worker's
+//! data.
 
 use super::ids::{Epoch, LogId, NodeId, Offset};
 use super::log::History;
