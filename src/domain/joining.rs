@@ -20,6 +20,15 @@ pub struct Led {
     pub admitted: Epoch,
 }
 
+impl Led {
+    /// Whose data it went on with, where these were not the ones that a database was made from.
+    #[must_use]
+    pub fn base_instead_of(&self, stored: &History) -> Option<&NodeId> {
+        let is_another = stored.log_id.as_ref().is_some_and(|id| *id != self.log_id);
+        self.base.as_ref().filter(|_| is_another)
+    }
+}
+
 /// How a replica is brought to the end of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -70,8 +79,7 @@ pub fn way(
     led: Option<&Led>,
     (first, next): (Offset, Offset),
 ) -> Result<Way, Misfit> {
-    let others = led.filter(|led| stored.log_id.as_ref().is_some_and(|id| *id != led.log_id));
-    match others.and_then(|led| led.base.as_ref()) {
+    match led.and_then(|led| led.base_instead_of(stored)) {
         Some(base) if base == own => return Ok(Way::BeginAnew),
         Some(base) => return Err(Misfit::LeftBehind { base: base.clone() }),
         None => {}

@@ -63,6 +63,14 @@ pub struct Container {
     pub changed_at_ms: u64,
 }
 
+impl Container {
+    /// Whether its process is alive, as far as the runtime knows.
+    #[must_use]
+    pub const fn runs(&self) -> bool {
+        matches!(self.state, ContainerState::Running { .. })
+    }
+}
+
 /// A runtime for workers of one project.
 ///
 /// Contract: `kill` and `exited` are certain: once a worker is listed as exited, nothing of it

@@ -140,7 +140,7 @@ impl DockerContainers {
         let running = self.running();
         join_all(running.iter().map(|node| self.stop(node))).await;
         let mut list = self.watch();
-        let all_ended = list.wait_for(|list| !list.iter().any(runs));
+        let all_ended = list.wait_for(|list| !list.iter().any(Container::runs));
         if timeout_at(deadline, all_ended).await.is_err() {
             for node in self.running() {
                 warn!(worker = %node, "worker did not finish in time, killing it");
@@ -160,7 +160,7 @@ impl DockerContainers {
     fn running(&self) -> Vec<NodeId> {
         let list = self.shared.watch();
         let list = list.borrow();
-        list.iter().filter(|it| runs(it)).map(|it| it.node.clone()).collect()
+        list.iter().filter(|it| it.runs()).map(|it| it.node.clone()).collect()
     }
 
     /// Makes both containers of a worker anew and starts them, on the volume that is there.
@@ -319,7 +319,7 @@ impl Containers for DockerContainers {
     async fn restart(&self, node: &NodeId) -> Result<(), ContainersError> {
         let listed = self.shared.listed(node);
         let listed = listed.ok_or_else(|| ContainersError::NotFound(node.clone()))?;
-        if runs(&listed) {
+        if listed.runs() {
             return Ok(());
         }
         let work = self.occupy(node, Some(listed))?;
@@ -408,7 +408,7 @@ impl Containers for DockerContainers {
             return Ok(());
         }
         let listed = self.shared.listed(node);
-        if listed.as_ref().is_some_and(runs) {
+        if listed.as_ref().is_some_and(Container::runs) {
             return Err(ContainersError::Unavailable(anyhow!("worker {node} runs")));
         }
         let work = self.occupy(node, listed)?;
@@ -441,10 +441,6 @@ impl Containers for DockerContainers {
         self.show(work).await;
         removed.map_err(|error| ContainersError::Unavailable(error.into()))
     }
-}
-
-fn runs(container: &Container) -> bool {
-    matches!(container.state, ContainerState::Running { .. })
 }
 
 /// Kills a container, dead or alive.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use amqprs::callbacks::ChannelCallback;
-use amqprs::channel::{Channel, ConsumerMessage};
+use amqprs::channel::{Channel, ConsumerMessage, QueueDeclareArguments};
 use amqprs::{Ack, BasicProperties, Cancel, CloseChannel, FieldTable, FieldValue, Nack, Return};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
@@ -89,6 +89,17 @@ impl OpenChannel {
         };
         channel.register_callback(watcher).await?;
         Ok(Self { channel, ending })
+    }
+}
+
+impl OpenChannel {
+    /// How many messages the broker has counted in a queue that is there; must not be cut short. Of a
+    /// stream the count is some seconds old.
+    pub(super) async fn count(&self, queue: &str) -> anyhow::Result<u32> {
+        let declaration = QueueDeclareArguments::new(queue).passive(true).finish();
+        let declared = self.channel.queue_declare(declaration).await;
+        let declared = declared.map_err(|error| self.ending.explain(error))?;
+        Ok(declared.map_or(0, |(_, count, _)| count))
     }
 }
 

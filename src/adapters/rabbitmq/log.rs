@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use amqprs::channel::{BasicAckArguments, BasicQosArguments, QueueDeclareArguments};
+use amqprs::channel::{BasicAckArguments, BasicQosArguments};
 use amqprs::{BasicProperties, FieldValue};
 use async_trait::async_trait;
 use tokio::time::timeout;
@@ -175,15 +175,8 @@ impl Shared {
     /// Whether the broker has counted records. Its count is some seconds old.
     async fn counted(&self, probe: &Reader) -> anyhow::Result<bool> {
         let Reader { session, open, .. } = probe;
-        let mut declaration = QueueDeclareArguments::new(&self.broker.topology.log_queue);
-        let declaration = declaration.passive(true).finish();
-        let declared = session
-            .within(SETUP_TIMEOUT, async {
-                let declared = open.channel.queue_declare(declaration).await;
-                declared.map_err(|error| open.ending.explain(error))
-            })
-            .await?;
-        Ok(declared.is_some_and(|(_, count, _)| count > 0))
+        let counting = open.count(&self.broker.topology.log_queue);
+        Ok(session.within(SETUP_TIMEOUT, counting).await? > 0)
     }
 }
 

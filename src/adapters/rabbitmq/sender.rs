@@ -12,7 +12,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use amqprs::channel::QueueDeclareArguments;
 use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout_at};
@@ -85,14 +84,7 @@ async fn count(broker: Arc<Broker>, queue: String) -> anyhow::Result<u64> {
     let limit = broker.settings.wait();
     let session = broker.publishing.session(limit).await?;
     let open = session.open_channel(None).await?;
-    let declaration = QueueDeclareArguments::new(&queue).passive(true).finish();
-    let declared = session
-        .within(limit, async {
-            let declared = open.channel.queue_declare(declaration).await;
-            declared.map_err(|error| open.ending.explain(error))
-        })
-        .await?;
-    Ok(declared.map_or(0, |(_, count, _)| u64::from(count)))
+    session.within(limit, open.count(&queue)).await.map(u64::from)
 }
 
 fn unavailable(why: &'static str) -> RequestsError {

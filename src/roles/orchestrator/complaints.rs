@@ -10,7 +10,7 @@ use super::recovery::misses_its_log;
 use super::roster::Signs;
 use crate::domain::ids::{LogId, NodeId};
 use crate::domain::message::Role;
-use crate::ports::containers::{Container, ContainerState};
+use crate::ports::containers::Container;
 
 #[derive(Debug, Default)]
 pub(super) struct Complaints {
@@ -54,7 +54,7 @@ impl Complaints {
 
 /// It follows the log again, or has ended for another reason.
 fn has_come_back(container: &Container, signs: &Signs, now_ms: u64) -> bool {
-    if matches!(container.state, ContainerState::Exited { .. }) {
+    if !container.runs() {
         return true;
     }
     let uptime = Duration::from_millis(now_ms.saturating_sub(container.changed_at_ms));
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
     use crate::domain::ids::{Epoch, Pid};
     use crate::domain::message::Progress;
-    use crate::ports::containers::LOG_LOST;
+    use crate::ports::containers::{ContainerState, LOG_LOST};
 
     fn container(state: ContainerState, changed_at_ms: u64) -> Container {
         Container { node: NodeId::new("n1"), state, changed_at_ms }

@@ -5,6 +5,7 @@
 //! controller, which may be another one, finds it.
 
 use std::fmt;
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::time::{Instant, timeout};
@@ -106,6 +107,11 @@ pub enum ControlError {
     Unfinished(NodeId),
 }
 
+/// So many have passed since then.
+pub(super) fn milliseconds(since: Instant) -> u64 {
+    u64::try_from(since.elapsed().as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Handle {
     /// How many slaves are wanted, and why.
     #[must_use]
@@ -169,12 +175,20 @@ impl Handle {
         let from = from.ok_or_else(|| ControlError::NotNow("no master is in office".to_owned()))?;
         let (to, from_epoch, to_epoch) = self.name_successor(&from, to).await?;
         self.journal.note_election(&to, from_epoch, to_epoch, Cause::Asked);
-        match timeout(self.promotion_limit, self.observer.in_office(&to, to_epoch)).await {
-            Ok(Ok(())) => {
-                let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Ok(Switchover { from, to, from_epoch, to_epoch, took_ms })
-            }
-            Ok(Err(_)) | Err(_) => Err(ControlError::Unfinished(to)),
+        self.await_office(&to, to_epoch, self.promotion_limit).await?;
+        Ok(Switchover { from, to, from_epoch, to_epoch, took_ms: milliseconds(started) })
+    }
+
+    /// Waits until a worker that was named is in office.
+    pub(super) async fn await_office(
+        &self,
+        node: &NodeId,
+        epoch: Epoch,
+        limit: Duration,
+    ) -> Result<(), ControlError> {
+        match timeout(limit, self.observer.in_office(node, epoch)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(ControlError::Unfinished(node.clone())),
         }
     }
 

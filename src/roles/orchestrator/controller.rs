@@ -298,7 +298,7 @@ impl Controller {
         let containers = self.parts.containers.watch().borrow().clone();
         let signs = self.signs.borrow().clone();
         let now_ms = self.parts.ambient.now_ms();
-        self.infancy.look(containers.iter().map(|it| (&it.node, runs(it))), now);
+        self.infancy.look(containers.iter().map(|it| (&it.node, it.runs())), now);
         let log = view.leader.as_ref().map(|leader| &leader.value.log_id);
         self.complaints.look(&containers, &signs, log, now_ms);
         let mut workers = Vec::new();
@@ -561,10 +561,6 @@ impl Controller {
             all_done
         });
     }
-}
-
-fn runs(container: &Container) -> bool {
-    matches!(container.state, ContainerState::Running { .. })
 }
 
 /// Who is named leader, and for which epoch.

@@ -3,8 +3,9 @@
 //! `gateway` carries requests to workers and back; `roster` listens to the workers' signs of
 //! life; `controller` keeps one master and the wanted number of slaves, and `autoscaler` says
 //! how many that are; `control` is what people may ask of it; `journal` keeps what was decided and
-//! why; `records` reads the log out, and `recovery` begins a new one where it was lost; `status` puts together what is known of each worker, and
-//! `sight` makes metrics of it.
+//! why; `records` reads the log out; `complaints` remembers who says that it was lost, and `recovery`
+//! begins a new one; `status` puts together what is known of each worker, and `sight` makes metrics
+//! of it.
 
 mod autoscaler;
 mod complaints;

@@ -10,7 +10,7 @@ use serde::Serialize;
 use tokio::time::{Instant, timeout};
 
 use super::Handle;
-use super::control::{ControlError, Known};
+use super::control::{ControlError, Known, milliseconds};
 use crate::domain::ids::{Epoch, LogId, NodeId};
 use crate::ports::containers::{Container, ContainerState, ContainersError, LOG_LOST};
 use crate::ports::coordination::{CoordinationError, LeaderRecord};
@@ -66,13 +66,8 @@ impl Handle {
             written => written?,
         }
         self.journal.note_recovery(from, current.value.epoch, epoch);
-        match timeout(LIMIT, self.observer.in_office(from, epoch)).await {
-            Ok(Ok(())) => {
-                let took_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Ok(Recovery { from: from.clone(), epoch, took_ms })
-            }
-            Ok(Err(_)) | Err(_) => Err(ControlError::Unfinished(from.clone())),
-        }
+        self.await_office(from, epoch, LIMIT).await?;
+        Ok(Recovery { from: from.clone(), epoch, took_ms: milliseconds(started) })
     }
 
     /// It was removed, but what it stored may be kept.

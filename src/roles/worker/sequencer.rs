@@ -20,7 +20,7 @@ use super::strong_reads::{StrongRead, StrongReads};
 use super::suspects::Suspects;
 use super::{Parts, Settings, WorkerError};
 use crate::domain::ids::{Epoch, Offset, Sequence};
-use crate::domain::joining::{Led, check_whole};
+use crate::domain::joining::check_whole;
 use crate::domain::log::{Entry, History, Record, RecordBody};
 use crate::domain::message::{Reply, Request};
 use crate::domain::planner::{self, Answer};
@@ -485,10 +485,7 @@ impl Sequencer {
 
 /// Whether those who lead go on from other data than these were.
 fn is_to_begin_anew(parts: &Parts, history: &History) -> bool {
-    let is_left_behind = |led: Led| {
-        led.base.is_some() && history.log_id.as_ref().is_some_and(|own| *own != led.log_id)
-    };
-    led(parts).is_some_and(is_left_behind)
+    led(parts).is_some_and(|led| led.base_instead_of(history).is_some())
 }
 
 /// For whoever follows one request through the logs of all roles.
