@@ -19,6 +19,7 @@ use super::server::{methods, on};
 use crate::domain::ids::Offset;
 use crate::domain::log::Record;
 use crate::ports::log::{LogError, LogItem};
+use crate::roles::chain;
 use crate::roles::orchestrator::records::{Records, RecordsError};
 
 /// Adds the routes; their state is the orchestrator's.
@@ -106,7 +107,7 @@ fn lines(
         match records.next().await {
             Ok(next) => Some((Ok(text.into()), (next, Some(records)))),
             Err(error) => {
-                warn!(error = %anyhow::Error::new(error), "log not read to its end");
+                warn!(error = %chain(error), "log not read to its end");
                 let error = actix_web::error::ErrorInternalServerError("the log ends here");
                 Some((Err(error), (None, None)))
             }

@@ -12,6 +12,7 @@ use crate::domain::outcome::Refusal;
 use crate::domain::request::InvalidRequest;
 use crate::ports::database::DatabaseError;
 use crate::roles::apps::AppError;
+use crate::roles::chain;
 use crate::roles::orchestrator::CrashError;
 use crate::roles::orchestrator::gateway::GatewayError;
 
@@ -155,7 +156,7 @@ impl From<AppError> for Problem {
             AppError::Overloaded => Self::new(StatusCode::SERVICE_UNAVAILABLE, detail),
             AppError::Database(error) => error.into(),
             AppError::Users(error) => {
-                tracing::warn!(error = %format!("{:#}", anyhow::Error::new(error)), "not looked up");
+                tracing::warn!(error = %chain(error), "not looked up");
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, detail)
             }
         }

@@ -18,6 +18,7 @@ use crate::domain::outcome::Outcome;
 use crate::domain::request::{Consistency, InvalidRequest};
 use crate::ports::database::{At, Database, DatabaseError, Order, Read, Write};
 use crate::ports::users::UsersError;
+use crate::roles::chain;
 
 /// What `db/clear` of an application clears.
 const COLLECTIONS: &[&str] = &["rides", "users"];
@@ -99,7 +100,7 @@ impl Session {
         let write = Write::Index { collection, field };
         let mut pause = Duration::from_millis(100);
         while let Err(error) = self.write(&write, Instant::now() + PREPARE_LIMIT).await {
-            let error = format!("{:#}", anyhow::Error::new(error));
+            let error = chain(error);
             tracing::warn!(error, collection, field, "index not made yet");
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(PREPARE_LIMIT);

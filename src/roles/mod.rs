@@ -8,3 +8,8 @@ pub mod passwords;
 pub mod rides;
 pub mod users;
 pub mod worker;
+
+/// An error with everything that it comes from, for a line of the log.
+pub(crate) fn chain(error: impl std::error::Error + Send + Sync + 'static) -> String {
+    format!("{:#}", anyhow::Error::new(error))
+}

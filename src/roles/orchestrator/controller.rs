@@ -31,6 +31,7 @@ use crate::domain::supervision::{
 };
 use crate::ports::containers::{Container, ContainerState, StartAs};
 use crate::ports::coordination::{CoordinationView, LeaderRecord, OrchestratorStatus, ScaleRecord};
+use crate::roles::chain;
 use crate::roles::latest;
 
 /// The pause between two looks when all is well.
@@ -213,7 +214,7 @@ impl Controller {
         let written = self.parts.coordination.set_scale(&record, current.map(|it| it.version));
         match written.await {
             Ok(()) => self.journal.note_scale(decision.slaves, Cause::Reads(decision.reads)),
-            Err(error) => warn!(error = %anyhow::Error::new(error), "scale record not written"),
+            Err(error) => warn!(error = %chain(error), "scale record not written"),
         }
     }
 
@@ -245,7 +246,7 @@ impl Controller {
         change(&mut record);
         let written = self.parts.coordination.set_scale(&record, Some(current.version)).await;
         if let Err(error) = written {
-            warn!(error = %anyhow::Error::new(error), "scale record not written");
+            warn!(error = %chain(error), "scale record not written");
             return false;
         }
         true
@@ -476,7 +477,7 @@ impl Controller {
         match self.parts.containers.kill(node).await {
             Ok(_) => self.journal.note(Kind::Fenced, Some(node), Cause::Suspected),
             Err(error) => {
-                error!(worker = %node, error = %anyhow::Error::new(error), "cannot kill");
+                error!(worker = %node, error = %chain(error), "cannot kill");
             }
         }
     }
@@ -497,7 +498,7 @@ impl Controller {
                 metrics::counter!("rideshare_orchestrator_elections_total").increment(1);
                 self.journal.note_election(&node, from, epoch, cause);
             }
-            Err(error) => warn!(error = %anyhow::Error::new(error), "election not written"),
+            Err(error) => warn!(error = %chain(error), "election not written"),
         }
     }
 
@@ -511,7 +512,7 @@ impl Controller {
         let record = LeaderRecord { admitted: epoch, ..current.value.clone() };
         let written = self.parts.coordination.set_leader(&record, Some(current.version)).await;
         if let Err(error) = written {
-            debug!(%epoch, error = %anyhow::Error::new(error), "epoch not noted yet");
+            debug!(%epoch, error = %chain(error), "epoch not noted yet");
         }
     }
 
@@ -524,7 +525,7 @@ impl Controller {
         match self.parts.containers.restart(node).await {
             Ok(()) => self.journal.note(Kind::Restarted, Some(node), Cause::NoMaster),
             Err(error) => {
-                error!(worker = %node, error = %anyhow::Error::new(error), "cannot restart");
+                error!(worker = %node, error = %chain(error), "cannot restart");
             }
         }
     }
@@ -605,7 +606,7 @@ async fn carry_out(action: Action, parts: &Parts, journal: &Journal) -> bool {
             true
         }
         Err(error) => {
-            error!(worker = %node, ?kind, error = %anyhow::Error::new(error), "housekeeping failed");
+            error!(worker = %node, ?kind, error = %chain(error), "housekeeping failed");
             false
         }
     }

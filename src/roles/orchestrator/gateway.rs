@@ -24,6 +24,7 @@ use crate::domain::request::{
 use crate::ports::requests::{Correlation, Queue, RequestSender, RequestsError};
 use crate::ports::traces::{Stage, Traces};
 use crate::roles::ambient::Ambient;
+use crate::roles::chain;
 use crate::roles::latest;
 
 /// A write that nobody has answered for this long is sent again; then after twice that, and so on.
@@ -401,7 +402,7 @@ impl Gateway {
                 Err(error) => {
                     // What could not be confirmed may have gone out all the same.
                     sent |= matches!(error, RequestsError::Unavailable(_));
-                    debug!(error = %anyhow::Error::new(error), "request not sent");
+                    debug!(error = %chain(error), "request not sent");
                     if Instant::now() >= deadline {
                         return Err(CallError::TimedOut { sent });
                     }

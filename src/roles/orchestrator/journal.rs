@@ -16,6 +16,7 @@ use crate::domain::events::{Cause, Event, Events, Kind};
 use crate::domain::ids::{Epoch, NodeId};
 use crate::ports::coordination::{Coordination, CoordinationError, CoordinationView};
 use crate::roles::ambient::Ambient;
+use crate::roles::chain;
 
 /// Events that may wait to be kept.
 const MOST_WAITING: usize = 1_000;
@@ -131,7 +132,7 @@ impl Journal {
             if waiting.is_empty() {
                 self.noted.notified().await;
             } else if let Err(error) = self.write(&waiting).await {
-                debug!(error = %anyhow::Error::new(error), "events are not kept yet");
+                debug!(error = %chain(error), "events are not kept yet");
                 tokio::time::sleep(PAUSE).await;
             }
         }

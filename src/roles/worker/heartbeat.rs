@@ -11,6 +11,7 @@ use tracing::debug;
 use super::replica::Position;
 use super::{Parts, Settings};
 use crate::domain::message::{Member, Progress, Role};
+use crate::roles::chain;
 use crate::roles::latest::{self, Closed};
 
 /// No two messages follow each other faster.
@@ -40,7 +41,7 @@ pub(super) async fn beat(
             stalled: *stalled.borrow_and_update(),
         };
         if let Err(error) = parts.progress.publish(&progress).await {
-            debug!(error = %anyhow::Error::new(error), "progress not sent");
+            debug!(error = %chain(error), "progress not sent");
         }
         let next = Instant::now() + LEAST_GAP;
         let moved = async {
@@ -82,7 +83,7 @@ pub(super) async fn enter(
             match parts.coordination.join(&member).await {
                 Ok(()) => entered = Some(member),
                 Err(error) => {
-                    debug!(error = %anyhow::Error::new(error), "entry not written");
+                    debug!(error = %chain(error), "entry not written");
                     pause = ENTRY_RETRY;
                 }
             }

@@ -10,6 +10,7 @@ use crate::domain::ids::{Epoch, LogId};
 use crate::domain::joining::Led;
 use crate::domain::promotion::{Event, Leader};
 use crate::ports::coordination::{CoordinationError, CoordinationView, LeaderRecord, Versioned};
+use crate::roles::chain;
 
 /// The pause before a claim that could not be delivered is made again.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -70,7 +71,7 @@ pub(super) async fn claim(
             if matches!(error, CoordinationError::Conflict) {
                 info!(%epoch, "the record was changed by somebody else");
             } else {
-                warn!(%epoch, error = %anyhow::Error::new(error), "claim not delivered");
+                warn!(%epoch, error = %chain(error), "claim not delivered");
             }
             tokio::time::sleep(PAUSE).await;
             // A driver that is gone has no use for the event.

@@ -15,6 +15,7 @@ use crate::domain::message::{Progress, ReadResult, Reply, Request, Role};
 use crate::domain::request::{Consistency, ReadOperation, ReadShape};
 use crate::ports::requests::{Consumer, Delivery, Queue};
 use crate::ports::store::{Store, StoreError};
+use crate::roles::chain;
 use crate::roles::latest;
 
 /// The most that one answer may hold, in bytes of documents.
@@ -97,7 +98,7 @@ impl Reader {
         let consumer = match self.parts.requests.consume(&Queue::Read, UNANSWERED).await {
             Ok(consumer) => consumer,
             Err(error) => {
-                debug!(error = %anyhow::Error::new(error), "cannot consume reads");
+                debug!(error = %chain(error), "cannot consume reads");
                 return End::QueueLost;
             }
         };
@@ -128,7 +129,7 @@ impl Reader {
                         held.push(self.handle(delivery, &consumer, served.clone()));
                     },
                     Err(error) => {
-                        warn!(error = %anyhow::Error::new(error), "read queue lost");
+                        warn!(error = %chain(error), "read queue lost");
                         return End::QueueLost;
                     }
                 },
@@ -212,7 +213,7 @@ async fn catalog(store: &dyn Store, offset: Offset) -> Option<Reply> {
     match store.catalog().await {
         Ok(collections) => Some(Reply::Catalog { offset, collections }),
         Err(error) => {
-            warn!(error = %format!("{:#}", anyhow::Error::new(error)), "collections not listed");
+            warn!(error = %chain(error), "collections not listed");
             None
         }
     }
@@ -253,7 +254,7 @@ pub(super) async fn read(
         }
         Err(StoreError::TimedOut) => Some(Reply::TimedOut),
         Err(error) => {
-            warn!(error = %format!("{:#}", anyhow::Error::new(error)), "read failed");
+            warn!(error = %chain(error), "read failed");
             None
         }
     }

@@ -29,6 +29,7 @@ use crate::domain::request::{Acknowledgement, ReadOperation, WriteRequest};
 use crate::ports::log::{LogError, LogItem};
 use crate::ports::requests::{Consumer, Delivery, Queue, Rank, Ticket};
 use crate::ports::store::StoreError;
+use crate::roles::chain;
 
 /// A record that is not read back within this is lost, or the log is.
 const READ_BACK: Duration = Duration::from_secs(10);
@@ -239,7 +240,7 @@ impl Sequencer {
                 Ok(())
             }
             Err(error) => {
-                warn!(error = %anyhow::Error::new(error), "cannot consume writes");
+                warn!(error = %chain(error), "cannot consume writes");
                 Err(Interruption::LogLost)
             }
         }
@@ -449,7 +450,7 @@ impl Sequencer {
     async fn answer(&self, replies: Vec<(Ticket, Reply)>) {
         let Some(leading) = self.leading.as_ref().filter(|_| !replies.is_empty()) else { return };
         if let Err(error) = leading.consumer.answers.answer(replies).await {
-            warn!(error = %anyhow::Error::new(error), "answers not sent");
+            warn!(error = %chain(error), "answers not sent");
         }
     }
 
@@ -506,7 +507,7 @@ async fn next_requests(leading: &mut Option<Leading>, most: usize) -> Step {
         received = consumer.deliveries.receive(most) => match received {
             Ok(deliveries) => Step::Requests(deliveries),
             Err(error) => {
-                warn!(error = %anyhow::Error::new(error), "write queue lost");
+                warn!(error = %chain(error), "write queue lost");
                 Step::RequestsLost
             }
         },
@@ -519,7 +520,7 @@ fn interruption(error: LogError) -> Interruption {
     match error {
         LogError::Internal(source) => Interruption::Fatal(WorkerError::Log(source)),
         other => {
-            warn!(error = %format!("{:#}", anyhow::Error::new(other)), "log lost");
+            warn!(error = %chain(other), "log lost");
             Interruption::LogLost
         }
     }
