@@ -578,14 +578,18 @@ fn workers_are_renewed_one_by_one_and_the_master_last() {
             vec![fence("x"), Action::StartSlave],
         ),
         (vec![m.clone(), a.clone(), b.clone(), backing_off(exited("x"))], vec![]),
+        (vec![m.clone(), a.clone(), draining(b.clone()), new("x", 4), new("y", 5)], vec![]),
     ] {
         assert_eq!(plan(&desired, &seen(Some("m"), &workers)), expected, "{workers:?}");
     }
     // The old master went on as a slave.
     let after = [master("y", 4), slave("m", 1), new("x", 5), new("z", 6)];
-    assert_eq!(plan(&desired, &seen(Some("y"), &after)), drain("m"));
-    let done = [master("y", 4), new("x", 5), new("z", 6)];
-    assert_eq!(plan(&desired, &seen(Some("y"), &done)), []);
+    let after = seen(Some("y"), &after);
+    assert_eq!(plan(&desired, &after), drain("m"));
+    assert!(!desired.is_renewed(&after));
+    let done = seen(Some("y"), &[master("y", 4), new("x", 5), new("z", 6)]);
+    assert_eq!(plan(&desired, &done), []);
+    assert!(desired.is_renewed(&done));
     // Whom nobody here started, nobody here renews.
     let by_hand = [unmanaged(m), new("x", 5), unmanaged(slave("b", 3))];
     assert_eq!(plan(&desired, &seen(Some("m"), &by_hand)), []);
