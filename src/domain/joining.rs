@@ -60,6 +60,15 @@ pub enum Misfit {
         /// The missing epoch.
         admitted: Epoch,
     },
+    /// The database was made from another state of the log.
+    #[error(
+        "the log at offset {offset} is not what this database was made from: while the log was lost, \
+         something else stood there"
+    )]
+    Another {
+        /// Where that shows.
+        offset: Offset,
+    },
     /// The system goes on from another worker's data.
     #[error("the system has gone on from the data of {base}, without what this database holds")]
     LeftBehind {
@@ -80,7 +89,7 @@ pub fn way(
     (first, next): (Offset, Offset),
 ) -> Result<Way, Misfit> {
     match led.and_then(|led| led.base_instead_of(stored)) {
-        Some(base) if base == own => return Ok(Way::BeginAnew),
+        Some(base) if base == own && !has_begun(led) => return Ok(Way::BeginAnew),
         Some(base) => return Err(Misfit::LeftBehind { base: base.clone() }),
         None => {}
     }
@@ -91,6 +100,11 @@ pub fn way(
     let is_new = stored.log_id.is_none();
     let lacks_base = is_new && led.is_some_and(|led| led.base.is_some());
     Ok(if held < first || lacks_base { Way::Copy } else { Way::Read })
+}
+
+/// Whether the history has begun: then what it began with is no longer anybody's to say.
+fn has_begun(led: Option<&Led>) -> bool {
+    led.is_some_and(|led| led.admitted > Epoch(0))
 }
 
 /// Makes sure that whoever has read the whole log has met every epoch that is known to be in it.
@@ -115,6 +129,11 @@ mod tests {
         Led { log_id: LogId::new(log_id), base: base.map(NodeId::new), admitted: Epoch(3) }
     }
 
+    /// Somebody has said whose data to go on with, and nothing has come of it yet.
+    fn to_begin(log_id: &str, base: &str) -> Led {
+        Led { admitted: Epoch(0), ..led(log_id, Some(base)) }
+    }
+
     /// A database that holds everything before `next` of a history.
     fn held(log_id: &str, next: u64) -> History {
         History::on_own_data(LogId::new(log_id), Offset(next))
@@ -126,7 +145,7 @@ mod tests {
         let bounds = |first, next| (Offset(first), Offset(next));
         let lost = Misfit::Shorter { next: Offset(0), held: Offset(5) };
         let cut = Misfit::Shorter { next: Offset(4), held: Offset(5) };
-        let left = Misfit::LeftBehind { base: NodeId::new("n2") };
+        let left = |base| Misfit::LeftBehind { base: NodeId::new(base) };
         let (new, old) = (History::default(), held("old", 5));
         for (stored, led, bounds, expected) in [
             (&new, None, bounds(0, 0), Ok(Way::Read)),
@@ -140,9 +159,12 @@ mod tests {
             // A coordination service that lost its memory; the log says whose it is.
             (&old, Some(led("another", None)), bounds(0, 9), Ok(Way::Read)),
             // Somebody said whose data to go on with.
-            (&old, Some(led("new", Some("n1"))), bounds(0, 0), Ok(Way::BeginAnew)),
-            (&old, Some(led("new", Some("n1"))), bounds(0, 9), Ok(Way::BeginAnew)),
-            (&old, Some(led("new", Some("n2"))), bounds(0, 9), Err(left)),
+            (&old, Some(to_begin("new", "n1")), bounds(0, 0), Ok(Way::BeginAnew)),
+            (&old, Some(to_begin("new", "n1")), bounds(0, 9), Ok(Way::BeginAnew)),
+            (&old, Some(to_begin("new", "n2")), bounds(0, 9), Err(left("n2"))),
+            (&old, Some(led("new", Some("n2"))), bounds(0, 9), Err(left("n2"))),
+            // Its database was set back to before that; the log has gone on from what it held then.
+            (&old, Some(led("new", Some("n1"))), bounds(0, 9), Err(left("n1"))),
             (&new, Some(led("new", Some("n2"))), bounds(0, 9), Ok(Way::Copy)),
             (&new, Some(led("new", Some("n1"))), bounds(0, 9), Ok(Way::Copy)),
             (&held("new", 5), Some(led("new", Some("n2"))), bounds(0, 9), Ok(Way::Read)),

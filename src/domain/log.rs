@@ -225,6 +225,29 @@ impl History {
         term.is_some_and(|term| term.epoch == record.epoch && *sequence < term.batches)
     }
 
+    /// Whether the record at `offset`, which was taken in before, cannot be the one that was: the
+    /// database was made from another state of the log, which something was put into that is not in
+    /// this one.
+    ///
+    /// Never so for a log that only grew. What shows is a term that began elsewhere, and a record
+    /// that would have counted.
+    #[must_use]
+    pub fn contradicts(&self, offset: Offset, record: &Record) -> bool {
+        let term = self.terms.iter().rev().find(|term| term.begun <= offset);
+        let Some(term) = term.filter(|_| self.log_id.as_ref() == Some(&record.log_id)) else {
+            return false;
+        };
+        let began_here = term.begun == offset;
+        match &record.body {
+            RecordBody::Epoch { .. } if began_here => record.epoch != term.epoch,
+            RecordBody::Epoch { .. } => record.epoch > term.epoch,
+            RecordBody::Batch { .. } if began_here => true,
+            RecordBody::Batch { sequence, .. } => {
+                record.epoch == term.epoch && *sequence == term.batches
+            }
+        }
+    }
+
     /// The first offset for which [`History::had_admitted`] knows the answer.
     #[must_use]
     pub fn judges_from(&self) -> Offset {
@@ -326,19 +349,18 @@ mod tests {
     #[test]
     fn what_counted_is_known_from_the_oldest_term_that_is_remembered_on() {
         let mut history = History::default();
-        for (offset, record) in
-            [office(1), batch(1, 0), office(2), batch(1, 1), batch(2, 0)].iter().enumerate()
-        {
-            history.admit(Offset(offset as u64), record);
+        let records = [batch(9, 9), office(1), batch(1, 0), office(2), batch(1, 1), batch(2, 0)];
+        for (offset, record) in (0..).zip(&records) {
+            history.admit(Offset(offset), record);
         }
         assert_eq!(history.judges_from(), Offset(0), "all terms are remembered");
         for (offset, record, counted) in [
-            (1, batch(1, 0), true),
             (2, batch(1, 0), true),
-            (3, batch(1, 1), false),
-            (4, batch(2, 0), true),
-            (5, batch(2, 1), false),
-            (2, office(2), false),
+            (3, batch(1, 0), true),
+            (4, batch(1, 1), false),
+            (5, batch(2, 0), true),
+            (6, batch(2, 1), false),
+            (3, office(2), false),
         ] {
             assert_eq!(history.had_admitted(Offset(offset), &record), counted, "{offset}");
         }
@@ -346,6 +368,39 @@ mod tests {
             history.admit(Offset(epoch * 10), &office(epoch));
         }
         assert_eq!(history.judges_from(), Offset(30), "the first two are forgotten");
+    }
+
+    #[test]
+    fn record_that_is_not_the_one_that_was_taken_in_contradicts() {
+        let mut history = History::default();
+        let records = [batch(1, 4), office(1), batch(1, 0), batch(1, 5), office(3), batch(3, 0)];
+        for (offset, record) in (0..).zip(&records) {
+            history.admit(Offset(offset), record);
+            for (earlier, record) in (0..=offset).zip(&records) {
+                assert!(!history.contradicts(Offset(earlier), record), "{earlier} of {offset}");
+            }
+        }
+        let another = |record| Record { log_id: LogId::new("another"), ..record };
+        for (offset, record, contradicts) in [
+            (0, office(1), false),
+            (1, office(2), true),
+            (1, batch(1, 0), true),
+            (2, office(2), true),
+            (2, office(1), false),
+            (3, batch(1, 1), true),
+            (3, batch(1, 2), false),
+            (3, batch(2, 1), false),
+            (4, office(4), true),
+            (4, another(office(4)), false),
+            (5, batch(3, 1), true),
+            (5, office(2), false),
+        ] {
+            assert_eq!(
+                history.contradicts(Offset(offset), &record),
+                contradicts,
+                "{offset} {record:?}"
+            );
+        }
     }
 
     #[test]

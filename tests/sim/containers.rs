@@ -179,7 +179,7 @@ impl Machine {
             Ok(Ok(())) => 0,
             Ok(Err(error)) => {
                 self.world.note(node.as_str(), "failed", || error.to_string());
-                FAILED
+                error.exit_code()
             }
             Err(stopped) if stopped.is_cancelled() => KILLED,
             Err(panic) => {

@@ -41,6 +41,8 @@ pub(crate) struct FaultPlan {
     pub(crate) disruption_ms: u64,
     /// How many records the log keeps, where it does not keep all.
     pub(crate) retention: Option<usize>,
+    /// The log loses its data once.
+    pub(crate) log_lost: bool,
     /// Which disruptions there are, one bit each.
     pub(crate) disruptions: u64,
     pub(crate) slaves: u32,
@@ -83,6 +85,7 @@ impl FaultPlan {
             slaves: dice.between(1, 4) as u32,
             clients: dice.between(1, 4),
             think_ms: dice.between(1, 300),
+            log_lost: dice.chance(200),
         }
     }
 }

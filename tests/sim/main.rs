@@ -13,6 +13,7 @@ mod containers;
 mod dice;
 mod faults;
 mod host;
+mod lost_log;
 mod nemesis;
 mod oracle;
 mod run;
@@ -44,6 +45,7 @@ struct Totals {
     reads: u64,
     states: u64,
     forgotten: u64,
+    begun_anew: u64,
     simulated: Duration,
     slowest: Duration,
     faults: BTreeMap<&'static str, u64>,
@@ -60,6 +62,7 @@ impl Totals {
         self.reads += report.figures.reads;
         self.states += report.figures.states;
         self.forgotten += report.figures.forgotten;
+        self.begun_anew += report.figures.begun_anew;
         self.simulated += report.simulated;
         self.slowest = self.slowest.max(report.converged_in);
         for (fault, times) in &report.faults {
@@ -77,6 +80,7 @@ impl Totals {
         self.reads += other.reads;
         self.states += other.states;
         self.forgotten += other.forgotten;
+        self.begun_anew += other.begun_anew;
         self.simulated += other.simulated;
         self.slowest = self.slowest.max(other.slowest);
         for (fault, times) in other.faults {
@@ -88,7 +92,7 @@ impl Totals {
         println!(
             "{} seeds in {:.1} s, {:.1} hours simulated; {} operations, {} answers to writes, {} \
              reads judged, {} records ({} fenced, {} epochs), {} states compared; {} keys repeated \
-             when the log had forgotten them; slowest convergence {:.1} s",
+             when the log had forgotten them; {} histories begun anew; slowest convergence {:.1} s",
             self.seeds,
             took.as_secs_f64(),
             self.simulated.as_secs_f64() / 3_600.0,
@@ -100,6 +104,7 @@ impl Totals {
             self.epochs,
             self.states,
             self.forgotten,
+            self.begun_anew,
             self.slowest.as_secs_f64(),
         );
         println!("{} faults:", self.faults.values().sum::<u64>());

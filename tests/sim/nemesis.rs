@@ -6,13 +6,13 @@ use std::time::Duration;
 use rideshare::domain::ids::NodeId;
 use rideshare::domain::message::Role;
 use rideshare::ports::coordination::{Coordination, ScaleRecord};
-use rideshare::ports::log::Log;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::cluster::{Cluster, Front};
 use crate::containers::Sight;
 use crate::host::{Host, Trigger};
+use crate::lost_log::LostLog;
 use crate::world::{World, lock};
 
 /// What can be done to a cluster.
@@ -96,12 +96,14 @@ pub(crate) struct Nemesis {
     world: Arc<World>,
     /// What is to end by itself after a while.
     reliefs: JoinSet<()>,
+    /// People at work on a lost log.
+    people: JoinSet<()>,
 }
 
 impl Nemesis {
     pub(crate) fn new(cluster: &Arc<Cluster>) -> Self {
         let (cluster, world) = (Arc::clone(cluster), Arc::clone(&cluster.world));
-        Self { cluster, world, reliefs: JoinSet::new() }
+        Self { cluster, world, reliefs: JoinSet::new(), people: JoinSet::new() }
     }
 
     /// Disrupts until the time of this run is over, and then puts everything right.
@@ -112,8 +114,12 @@ impl Nemesis {
             .filter(|(bit, _)| self.world.plan.disruptions >> bit & 1 == 1)
             .map(|(_, kind)| *kind)
             .collect();
+        let mut to_lose = self.world.plan.log_lost;
         while self.world.elapsed_us() < self.world.plan.chaos_ms * 1_000 {
             sleep(self.world.dice.up_to_ms(self.world.plan.disruption_ms)).await;
+            if to_lose && self.world.dice.chance(300) {
+                to_lose = !self.lose_log().await;
+            }
             if let Some(kind) = self.world.dice.pick(&kinds) {
                 self.disrupt(*kind).await;
             }
@@ -147,6 +153,15 @@ impl Nemesis {
             }
         }
         self.end_pause().await;
+        while self.people.join_next().await.is_some() {}
+    }
+
+    /// Takes the log's data away; people do something about it.
+    async fn lose_log(&mut self) -> bool {
+        let time = self.a_while();
+        let Some(lost) = LostLog::lose(&self.cluster).await else { return false };
+        self.people.spawn(lost.mend(time));
+        true
     }
 
     /// People who paused the healing see to it that it goes on.
@@ -302,8 +317,11 @@ impl Nemesis {
     /// Further back than the log reaches only where it is not the master's: what is lost for good
     /// nobody could bring back.
     async fn set_back_disk(&self) -> bool {
+        if self.world.oracle().log_is_lost() {
+            return false;
+        }
         let Some(worker) = self.any_worker() else { return false };
-        let Ok(bounds) = self.cluster.broker.log.bounds().await else { return false };
+        let Ok(bounds) = self.cluster.broker.log().bounds().await else { return false };
         let leads = self.master().is_none_or(|master| master.node == worker.node);
         (!leads || worker.disk.earlier_offset().await >= bounds.first)
             && worker.disk.set_back().await
@@ -311,7 +329,7 @@ impl Nemesis {
 
     /// Only while the log holds everything: else it may be the last that knows.
     async fn wipe_disk(&self) -> bool {
-        if self.world.plan.retention.is_some() {
+        if self.world.plan.retention.is_some() || !self.world.oracle().log_holds_all() {
             return false;
         }
         let Some(worker) = self.any_worker() else { return false };

@@ -32,6 +32,8 @@ pub(crate) struct Client {
     world: Arc<World>,
     number: u64,
     operations: u64,
+    /// How many histories were given up when it began what it does.
+    given_up: u64,
     /// The newest state that it knows of.
     token: Option<Offset>,
     /// The last value that it saw of any document, for compare-and-set.
@@ -41,7 +43,7 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(cluster: &Arc<Cluster>, number: u64) -> Self {
         let (cluster, world) = (Arc::clone(cluster), Arc::clone(&cluster.world));
-        Self { cluster, world, number, operations: 0, token: None, seen: None }
+        Self { cluster, world, number, operations: 0, given_up: 0, token: None, seen: None }
     }
 
     /// Works until the faults are over. Returns how many operations it carried out.
@@ -55,6 +57,11 @@ impl Client {
 
     async fn operate(&mut self) {
         self.operations += 1;
+        // What it knew of a history that was given up means nothing in the next one.
+        let given_up = self.world.oracle().histories_given_up();
+        if given_up != self.given_up {
+            (self.given_up, self.token) = (given_up, None);
+        }
         if self.world.dice.chance(550) { self.write().await } else { self.read().await }
     }
 
@@ -137,6 +144,9 @@ impl Client {
         for _ in 0..tries {
             let answer = self.write_once(&operation, key.clone(), acknowledgement).await;
             self.note("is told", || format!("{answer:?}"));
+            if self.is_overtaken() {
+                return;
+            }
             match answer {
                 Some(Ok(written)) => {
                     self.judge_write(key.as_deref(), &written);
@@ -172,6 +182,11 @@ impl Client {
         self.world.oracle().confirm(offset);
     }
 
+    /// Whether answers that come now may be of a history that was given up meanwhile.
+    fn is_overtaken(&self) -> bool {
+        self.given_up != self.world.oracle().histories_given_up()
+    }
+
     fn judge_write(&mut self, key: Option<&str>, written: &Written) {
         if matches!(&written.outcome, Outcome::Refused(it) if !it.is_for_the_record()) {
             return;
@@ -205,6 +220,9 @@ impl Client {
         let Some(gateway) = self.gateway() else { return };
         let answer = timeout(limit + EXTRA, gateway.read(operation, limit)).await;
         self.note("reads it", || format!("{answer:?}"));
+        if self.is_overtaken() {
+            return;
+        }
         let Ok(Ok(answer)) = answer else { return };
         let ReadResult::Documents(found) = answer.result else { return };
         let least = least.max(Some(answer.offset));

@@ -4,13 +4,14 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod held_log;
+mod lost_log;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use rideshare::adapters::memory::{
     LogSettings, MemoryCoordination, MemoryLog, MemoryProgress, MemoryRequests, MemorySender,
-    MemoryStores, RequestsSettings,
+    MemoryStore, MemoryStores, RequestsSettings,
 };
 use rideshare::domain::document::{CollectionName, Document, DocumentId};
 use rideshare::domain::ids::{Epoch, LogId, NodeId, Offset, Pid, RequestId, Sequence};
@@ -24,7 +25,7 @@ use rideshare::ports::log::Log;
 use rideshare::ports::requests::{Correlation, Queue, RequestReceiver, RequestSender};
 use rideshare::ports::traces::Untold;
 use rideshare::roles::ambient::Ambient;
-use rideshare::roles::worker::{self, Parts, Settings};
+use rideshare::roles::worker::{self, Parts, Settings, WorkerError};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -53,27 +54,8 @@ impl World {
         let reading = watch::Sender::new(true);
         let sender = requests.sender();
         let replies = sender.take_replies().unwrap();
-        let (lifeline, _) = mpsc::channel(1);
-        let parts = Parts {
-            log: Arc::new(HeldLog::new(log.clone(), reading.subscribe())),
-            requests: Arc::new(requests.receiver()),
-            progress: Arc::new(MemoryProgress::new(100)),
-            coordination: Arc::new(MemoryCoordination::new(LONG * 10).session()),
-            store: Arc::new(MemoryStores::new().open("n1")),
-            traces: Arc::new(Untold),
-            ambient: Ambient::real(),
-            lifeline,
-        };
-        let settings = Settings {
-            node: NodeId::new("n1"),
-            pid: Pid(1),
-            managed: true,
-            founder,
-            batch_requests: 10,
-            max_lag: 1_000,
-            store_patience: LONG,
-        };
-        tokio::spawn(worker::run(parts, settings, CancellationToken::new()));
+        let held = HeldLog::new(log.clone(), reading.subscribe());
+        tokio::spawn(run(held, MemoryStores::new().open("n1"), requests, founder));
         Self { log, reading, sender, replies }
     }
 
@@ -91,6 +73,36 @@ impl World {
         let record = Record { log_id, epoch, appended_at_ms: 0, body };
         self.log.append(Arc::new(record)).await.unwrap();
     }
+}
+
+/// The worker itself.
+fn run<L: Log + 'static>(
+    log: L,
+    store: MemoryStore,
+    requests: &MemoryRequests,
+    founder: bool,
+) -> impl Future<Output = Result<(), WorkerError>> + use<L> {
+    let (lifeline, _) = mpsc::channel(1);
+    let parts = Parts {
+        log: Arc::new(log),
+        requests: Arc::new(requests.receiver()),
+        progress: Arc::new(MemoryProgress::new(100)),
+        coordination: Arc::new(MemoryCoordination::new(LONG * 10).session()),
+        store: Arc::new(store),
+        traces: Arc::new(Untold),
+        ambient: Ambient::real(),
+        lifeline,
+    };
+    let settings = Settings {
+        node: NodeId::new("n1"),
+        pid: Pid(1),
+        managed: true,
+        founder,
+        batch_requests: 10,
+        max_lag: 1_000,
+        store_patience: LONG,
+    };
+    worker::run(parts, settings, CancellationToken::new())
 }
 
 async fn send(sender: &MemorySender, queue: Queue, number: u64, request: Request) {

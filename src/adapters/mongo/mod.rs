@@ -140,7 +140,9 @@ impl MongoStore {
         let seen = self.certain(&reader).await?;
         let attempt = self.writer.begin(&self.client).await?;
         write::apply(&attempt, changes).await?;
-        let replaced = state::replace(&attempt, &seen.stored, next, self.settings.journal).await?;
+        // What a history begins with no log could tell again.
+        let journal = self.settings.journal || next.history.begins_on_own_data();
+        let replaced = state::replace(&attempt, &seen.stored, next, journal).await?;
         attempt.succeeded();
         if !replaced {
             self.continuity.doubt();

@@ -15,6 +15,7 @@ use crate::domain::message::Role;
 use crate::domain::planner::DuplicateWindow;
 use crate::ports::log::LogError;
 use crate::ports::store::StoreError;
+use crate::roles::chain;
 
 /// A worker that is further behind than this copies rather than reads everything.
 const COPY_BEYOND: u64 = 50_000;
@@ -78,7 +79,7 @@ impl From<LogError> for Obstacle {
     fn from(error: LogError) -> Self {
         match error {
             LogError::Internal(source) => Self::Fatal(WorkerError::Log(source)),
-            passing => Self::Passing(format!("{:#}", anyhow::Error::new(passing))),
+            passing => Self::Passing(chain(passing)),
         }
     }
 }
@@ -87,7 +88,7 @@ impl From<StoreError> for Obstacle {
     fn from(error: StoreError) -> Self {
         match error {
             StoreError::Internal(source) => Self::Fatal(WorkerError::Store(source)),
-            passing => Self::Passing(format!("{:#}", anyhow::Error::new(passing))),
+            passing => Self::Passing(chain(passing)),
         }
     }
 }
@@ -101,6 +102,7 @@ async fn attempt(
     // Before the bounds: what it says to be in the log is before their end.
     let led = led(parts);
     let stored = parts.store.history().await?;
+    replica.announce(&stored);
     let bounds = parts.log.bounds().await?;
     let way = way(&settings.node, &stored, led.as_ref(), (bounds.first, bounds.next))?;
     let must_copy = way == Way::Copy || (replica.must_copy() && stored.log_id.is_none());

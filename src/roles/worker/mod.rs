@@ -112,7 +112,7 @@ impl WorkerError {
     pub const fn exit_code(&self) -> i32 {
         match self {
             Self::LogLost(Misfit::Shorter { .. } | Misfit::Cut { .. }) => LOG_LOST,
-            Self::LogLost(Misfit::LeftBehind { .. })
+            Self::LogLost(Misfit::LeftBehind { .. } | Misfit::Another { .. })
             | Self::ForeignLog { .. }
             | Self::Store(_)
             | Self::Log(_)

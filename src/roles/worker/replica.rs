@@ -11,10 +11,12 @@ use tracing::{debug, error, warn};
 
 use super::WorkerError;
 use crate::domain::ids::{Epoch, LogId, NodeId, Offset, Sequence};
+use crate::domain::joining::Misfit;
 use crate::domain::log::{Admission, Change, History, Record, RecordBody};
 use crate::domain::planner::DuplicateWindow;
 use crate::ports::log::{LogError, LogItem, LogTail};
 use crate::ports::store::{Store, StoreError};
+use crate::roles::chain;
 use crate::roles::latest;
 
 /// The longest pause between two tries to apply.
@@ -116,6 +118,12 @@ impl Replica {
         self.publish();
     }
 
+    /// Tells how far the database is, before it is known whether it belongs to the log at all: people
+    /// choose by that where a log was lost.
+    pub(super) fn announce(&self, stored: &History) {
+        self.position.send(position_in(stored));
+    }
+
     /// Reads on through this tail, which starts at `from`.
     pub(super) fn follow(&mut self, tail: Box<dyn LogTail>, from: Offset) {
         self.tail = Some(tail);
@@ -214,6 +222,9 @@ impl Replica {
         judged: &mut Judged,
     ) -> Result<(), JudgeError> {
         let admission = self.history.admit(offset, record);
+        if admission == Admission::Repeated && self.history.contradicts(offset, record) {
+            return Err(JudgeError::Fatal(WorkerError::LogLost(Misfit::Another { offset })));
+        }
         match (admission, &record.body) {
             (Admission::Repeated, RecordBody::Batch { entries, .. }) => {
                 if offset >= self.window.floor() && self.history.had_admitted(offset, record) {
@@ -259,7 +270,10 @@ impl Replica {
         if judged.moved {
             let started = Instant::now();
             let mut pause = Duration::from_millis(10);
-            while let Err(error) = self.try_apply(&judged.changes).await {
+            // Before the first epoch there is nothing to hold, and who holds nothing begins at the
+            // beginning: what a log said that has lost its own may not be what it will say.
+            let begun = self.history.log_id.is_some();
+            while begun && let Err(error) = self.try_apply(&judged.changes).await {
                 let lasting = matches!(error, StoreError::Internal(_));
                 if matches!(error, StoreError::FellBack) {
                     return Err(ApplyError::FellBack);
@@ -267,7 +281,7 @@ impl Replica {
                 if lasting || started.elapsed() >= self.patience {
                     return Err(ApplyError::Fatal(WorkerError::Store(anyhow::Error::new(error))));
                 }
-                warn!(error = %anyhow::Error::new(error), "apply failed, trying again");
+                warn!(error = %chain(error), "apply failed, trying again");
                 tokio::time::sleep(pause).await;
                 pause = (pause * 2).min(MAX_PAUSE);
             }
@@ -285,12 +299,13 @@ impl Replica {
     }
 
     fn publish(&self) {
-        self.position.send(Position {
-            log_id: self.history.log_id.clone(),
-            epoch: self.history.epoch(),
-            applied: self.history.applied,
-        });
+        self.position.send(position_in(&self.history));
     }
+}
+
+fn position_in(history: &History) -> Position {
+    let (log_id, epoch) = (history.log_id.clone(), history.epoch());
+    Position { log_id, epoch, applied: history.applied }
 }
 
 /// Whether everything up to this was in the database all the time, and what was read there counts.

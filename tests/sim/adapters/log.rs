@@ -26,17 +26,11 @@ fn unknown() -> LogError {
     LogError::Unknown(anyhow!("simulated"))
 }
 
-/// Puts a record into the log, and has the oracle see it there.
-async fn land(broker: Arc<Broker>, record: Arc<Record>, appender: String) {
-    if broker.log.append(Arc::clone(&record)).await.is_ok() {
-        let verdict = broker.world.oracle().take_record(&record, &appender);
-        broker.world.require(verdict);
-    }
-}
-
 impl SimLog {
     fn land(&self, record: Arc<Record>) -> impl Future<Output = ()> + Send + use<> {
-        land(Arc::clone(&self.broker), record, self.host.name.clone())
+        let (broker, host) = (Arc::clone(&self.broker), Arc::clone(&self.host));
+        let copy = broker.log();
+        async move { broker.land(&copy, record, &host.name).await }
     }
 
     /// The record is on its way, whatever becomes of its sender.
@@ -78,7 +72,7 @@ impl Log for SimLog {
         if self.broker.is_away() {
             return Err(away());
         }
-        self.broker.log.bounds().await
+        self.broker.log().bounds().await
     }
 
     async fn tail(&self, from: Offset) -> Result<Box<dyn LogTail>, LogError> {
@@ -90,7 +84,7 @@ impl Log for SimLog {
             host: Arc::clone(&self.host),
             generation: self.broker.generation(),
             broker: Arc::clone(&self.broker),
-            inner: self.broker.log.tail(from).await?,
+            inner: self.broker.log().tail(from).await?,
             arriving: VecDeque::new(),
             arrival: Instant::now(),
         }))

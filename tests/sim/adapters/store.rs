@@ -16,7 +16,7 @@ use rideshare::domain::query::Query;
 use rideshare::ports::store::{Copied, Store, StoreError};
 
 use crate::host::Host;
-use crate::oracle::digest;
+use crate::oracle::{digest, documents};
 use crate::world::lock;
 
 /// What outlives the process: the database, and an older state that it may be set back to.
@@ -170,6 +170,14 @@ impl Store for SimStore {
             self.apply_half(changes).await?;
             self.host.gate("half applied").await;
             return Err(away());
+        }
+        if history.begins_on_own_data() {
+            // It is stored for good, and what was before is no state to be set back to.
+            lock(&self.disk.state).has_earlier = false;
+            let documents = documents(&self.disk.database).await?;
+            if let Some(id) = history.log_id.clone() {
+                world.oracle().note_base(id, documents);
+            }
         }
         self.disk.database.apply(changes, history).await?;
         self.host.set_applied(history.applied);

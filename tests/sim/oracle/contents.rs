@@ -16,7 +16,10 @@ use rideshare::ports::store::{Store, StoreError};
 
 use super::plan_alone;
 
-type Key = (CollectionName, DocumentId);
+pub(super) type Key = (CollectionName, DocumentId);
+
+/// Documents with the collections that they are in.
+pub(crate) type Documents = Vec<(CollectionName, Document)>;
 
 /// One version of a document, from an offset on; `None` where it is absent.
 pub(super) type Version = (Offset, Option<Arc<Document>>);
@@ -25,6 +28,8 @@ pub(super) type Version = (Offset, Option<Arc<Document>>);
 pub(crate) struct Contents {
     versions: BTreeMap<Key, Vec<Version>>,
     collections: BTreeMap<CollectionName, BTreeMap<DocumentId, Arc<Document>>>,
+    /// What there was before the first record.
+    base: BTreeMap<Key, Arc<Document>>,
     /// The sum of the hashes of all documents, so that order does not matter.
     sum: u64,
 }
@@ -37,30 +42,54 @@ fn hash(collection: &CollectionName, document: &Document) -> u64 {
 
 /// The same number for a database as for [`Contents`] with the same documents.
 pub(crate) async fn digest(store: &MemoryStore) -> Result<u64, StoreError> {
-    let mut sum = 0_u64;
+    let hashes = documents(store).await?;
+    let hashes = hashes.iter().map(|(collection, document)| hash(collection, document));
+    Ok(hashes.fold(0, u64::wrapping_add))
+}
+
+/// All that a database holds.
+pub(crate) async fn documents(store: &MemoryStore) -> Result<Documents, StoreError> {
+    let mut all = Vec::new();
     for collection in store.collections().await? {
-        let documents = store.find(&Query::all(collection.clone()), usize::MAX).await?;
-        for document in documents {
-            sum = sum.wrapping_add(hash(&collection, &document));
-        }
+        let found = store.find(&Query::all(collection.clone()), usize::MAX).await?;
+        all.extend(found.into_iter().map(|document| (collection.clone(), document)));
     }
-    Ok(sum)
+    Ok(all)
 }
 
 impl Contents {
+    /// Contents that begin with these documents.
+    pub(super) fn on(documents: &Documents) -> Self {
+        let mut contents = Self::default();
+        for (collection, document) in documents {
+            let Some(id) = document.id() else { continue };
+            contents.sum = contents.sum.wrapping_add(hash(collection, document));
+            let document = Arc::new(document.clone());
+            let documents = contents.collections.entry(collection.clone()).or_default();
+            documents.insert(id.clone(), Arc::clone(&document));
+            contents.base.insert((collection.clone(), id), document);
+        }
+        contents
+    }
+
+    /// What a document was before the first record.
+    pub(super) fn base(&self, key: &Key) -> Option<&Arc<Document>> {
+        self.base.get(key)
+    }
+
     pub(super) fn digest(&self) -> u64 {
         self.sum
     }
 
-    /// Every version of a document, oldest first; it was absent before the first.
-    pub(super) fn versions(&self, collection: &CollectionName, id: &DocumentId) -> &[Version] {
-        let key = (collection.clone(), id.clone());
-        self.versions.get(&key).map_or(&[], Vec::as_slice)
+    /// Every version that a document had since, oldest first.
+    pub(super) fn versions(&self, key: &Key) -> &[Version] {
+        self.versions.get(key).map_or(&[], Vec::as_slice)
     }
 
     /// Every document that there ever was in a collection.
     pub(super) fn ids(&self, collection: &CollectionName) -> BTreeSet<DocumentId> {
-        let keys = self.versions.keys().filter(|(name, _)| name == collection);
+        let keys = self.versions.keys().chain(self.base.keys());
+        let keys = keys.filter(|(name, _)| name == collection);
         keys.map(|(_, id)| id.clone()).collect()
     }
 

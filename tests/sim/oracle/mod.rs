@@ -8,8 +8,11 @@
 //! * I2: no request is in two admitted records, and each came to what it means at its place.
 //! * I4, I5: a database that has applied an offset holds exactly what the log made of it by then.
 //! * I6 and linearizability of strong reads: see `reads`.
+//! * What a log that has lost its data says counts for nothing, until it is brought back or somebody
+//!   goes on from a worker's data: see `loss`.
 
 mod contents;
+mod loss;
 pub(crate) mod reads;
 
 use std::collections::BTreeMap;
@@ -22,7 +25,7 @@ use rideshare::domain::planner::{self, DuplicateWindow};
 use rideshare::domain::request::{Acknowledgement, WriteRequest};
 
 use self::contents::Contents;
-pub(crate) use self::contents::digest;
+pub(crate) use self::contents::{digest, documents};
 
 /// What a run may not do, as a sentence.
 pub(crate) type Verdict = Result<(), String>;
@@ -54,6 +57,7 @@ pub(crate) struct Oracle {
     retention: Option<u64>,
     /// Strong reads that begin now must see everything up to here.
     confirmed: Option<Offset>,
+    loss: loss::Loss,
     pub(crate) figures: Figures,
 }
 
@@ -68,17 +72,14 @@ pub(crate) struct Figures {
     pub(crate) states: u64,
     /// Requests that were repeated when the log had forgotten them, and carried out again.
     pub(crate) forgotten: u64,
+    /// Histories that were begun with a worker's data, after the log was lost.
+    pub(crate) begun_anew: u64,
 }
 
 impl Oracle {
     /// For a log that keeps so many records, or all.
     pub(crate) fn new(retention: Option<usize>) -> Self {
         Self { retention: retention.map(|kept| kept as u64), ..Self::default() }
-    }
-
-    /// The offset that the next record gets.
-    fn next_offset(&self) -> Offset {
-        Offset(self.moments.len() as u64)
     }
 
     /// The last record that there is.
@@ -106,9 +107,20 @@ impl Oracle {
     }
 
     /// Takes in the record that has just landed.
-    pub(crate) fn take_record(&mut self, record: &Arc<Record>, appender: &str) -> Verdict {
-        let offset = self.next_offset();
+    pub(crate) fn take_record(
+        &mut self,
+        offset: Offset,
+        record: &Arc<Record>,
+        appender: &str,
+    ) -> Verdict {
         self.figures.records += 1;
+        if self.loss.is_open() && !self.goes_on_from_data(offset, record) {
+            self.figures.fenced += 1;
+            return Ok(());
+        }
+        if offset.0 != self.moments.len() as u64 {
+            return Err(format!("a record landed at {offset}, behind {:?}", self.last_offset()));
+        }
         let verdict = match &record.body {
             RecordBody::Epoch { master, .. } if record.epoch > self.epoch => {
                 self.figures.epochs += 1;
@@ -212,7 +224,8 @@ impl Oracle {
         }
         let id = &request.id;
         let recorded = self.outcomes(id);
-        if !recorded.contains(&(offset, outcome.clone())) {
+        let answer = (offset, outcome.clone());
+        if !recorded.contains(&answer) && !self.loss.had_come_to(id, &answer) {
             return Err(format!(
                 "I1: request {id} is answered with {outcome:?} at {offset}, but the log says \
                  {recorded:?}"
@@ -227,6 +240,9 @@ impl Oracle {
     /// Judges what a database holds, or only its history while a copy is not yet whole.
     pub(crate) fn check_state(&mut self, history: &History, digest: Option<u64>) -> Verdict {
         self.figures.states += 1;
+        if let Some(verdict) = self.loss.check_state(history, digest, self.log_id.as_ref()) {
+            return verdict;
+        }
         let Some(applied) = history.applied else { return Ok(()) };
         let moment = usize::try_from(applied.0).ok().and_then(|at| self.moments.get(at));
         let Some(moment) = moment else {

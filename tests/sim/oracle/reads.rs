@@ -49,8 +49,9 @@ impl Oracle {
         let mut earliest = least;
         for id in &ids {
             let seen = found.iter().find(|document| document.id().as_ref() == Some(id));
-            let versions = self.contents.versions(collection, id);
-            let Some(place) = earliest_place(versions, seen, least) else {
+            let key = (collection.clone(), id.clone());
+            let (base, versions) = (self.contents.base(&key), self.contents.versions(&key));
+            let Some(place) = earliest_place(base, versions, seen, least) else {
                 return Err(format!(
                     "a read that must be as new as {least:?} found {id} of {collection} as \
                      {seen:?}, which it was not since then: {:?}",
@@ -80,11 +81,12 @@ fn last_of(versions: &[Version]) -> &[Version] {
 /// The first place, from `least` on, where the document was as it was seen. `Some(None)` is the
 /// place before the first record.
 fn earliest_place(
+    base: Option<&Arc<Document>>,
     versions: &[Version],
     seen: Option<&Document>,
     least: Option<Offset>,
 ) -> Option<Option<Offset>> {
-    let first = (None, None);
+    let first = (None, base);
     let rest = versions.iter().map(|(offset, document)| (Some(*offset), document.as_ref()));
     let all: Vec<(Option<Offset>, Option<&Arc<Document>>)> =
         std::iter::once(first).chain(rest).collect();
