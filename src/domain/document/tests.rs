@@ -67,7 +67,13 @@ fn values_are_ordered_by_type_and_then_by_value() {
 
 #[test]
 fn equality_looks_at_values_and_identity_at_types() {
-    for (a, b) in [("1", "1.0"), ("0", "-0.0"), ("[1]", "[1.0]"), (r#"{"a":1}"#, r#"{"a":1.0}"#)] {
+    for (a, b) in [
+        ("1", "1.0"),
+        ("0", "-0.0"),
+        ("-9223372036854775808", "-9223372036854775808.0"),
+        ("[1]", "[1.0]"),
+        (r#"{"a":1}"#, r#"{"a":1.0}"#),
+    ] {
         assert!(value(a).equals(&value(b)), "{a} equals {b}");
         assert_ne!(value(a), value(b), "{a} is not {b}");
     }

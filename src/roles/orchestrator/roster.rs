@@ -21,6 +21,8 @@ const STILL_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct Sign {
     pub(super) progress: Progress,
     pub(super) heard_at: Instant,
+    /// How far its database was when it last spoke of that, in this process or a former one.
+    pub(super) held: Option<Offset>,
 }
 
 /// All signs of life at one moment.
@@ -62,7 +64,9 @@ impl Signs {
         self.furthest = self.furthest.max(Some((progress.epoch, progress.applied)));
         let workers = Arc::make_mut(&mut self.workers);
         workers.retain(|_, sign| heard_at.duration_since(sign.heard_at) < FORGET_AFTER);
-        workers.insert(progress.node.clone(), Sign { progress, heard_at });
+        let former = workers.get(&progress.node).and_then(|sign| sign.held);
+        let held = progress.applied.or(former);
+        workers.insert(progress.node.clone(), Sign { progress, heard_at, held });
     }
 }
 

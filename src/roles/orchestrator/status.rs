@@ -116,6 +116,8 @@ impl Observer {
             None => (Life::Running, member.map(|member| member.pid)),
         };
         let applied = progress.map_or(entry.and_then(|entry| entry.applied), |it| it.applied);
+        // Its database outlives a process: people choose by that whose data to go on with.
+        let applied = applied.or_else(|| signs.workers.get(node)?.held);
         let lag = signs
             .furthest()
             .map(|furthest| furthest.0.saturating_sub(applied.map_or(0, |applied| applied.0)));
@@ -225,12 +227,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::domain::message::Member;
+    use crate::domain::message::{Member, Progress};
 
     const NOW_MS: u64 = 1_000_000;
 
     /// A worker whose entry calls it the master, and whose process began to run so long ago.
-    fn observed(uptime: Duration) -> WorkerStatus {
+    fn observed(uptime: Duration, signs: Signs) -> WorkerStatus {
         let node = NodeId::new("worker");
         let started_at_ms = NOW_MS - u64::try_from(uptime.as_millis()).unwrap();
         let container = Container {
@@ -251,7 +253,7 @@ mod tests {
         let observer = Observer {
             containers: watch::channel(vec![container]).1,
             coordination: latest::channel(CoordinationView { members, ..Default::default() }).1,
-            signs: latest::Sender::new(Signs::default()).subscribe(),
+            signs: latest::Sender::new(signs).subscribe(),
             ambient: Ambient { now_ms: Arc::new(|| NOW_MS), ..Ambient::real() },
         };
         observer.workers().remove(0)
@@ -259,9 +261,28 @@ mod tests {
 
     #[test]
     fn entry_of_a_former_process_says_nothing_of_the_one_that_runs() {
-        let started_again = observed(Duration::from_secs(1));
+        let started_again = observed(Duration::from_secs(1), Signs::default());
         assert_eq!((started_again.role, started_again.epoch), (None, Epoch(0)));
-        let unheard = observed(Duration::from_secs(90));
+        let unheard = observed(Duration::from_secs(90), Signs::default());
         assert_eq!((unheard.role, unheard.epoch), (Some(Role::Master), Epoch(3)));
+    }
+
+    #[test]
+    fn database_is_as_far_as_was_last_told_of_it_whoever_runs() {
+        let told = |applied| Progress {
+            node: NodeId::new("worker"),
+            role: Role::Joining,
+            epoch: Epoch(0),
+            applied,
+            stalled: false,
+        };
+        let mut signs = Signs::default();
+        signs.take(told(Some(Offset(12))));
+        signs.take(told(None));
+        let applied = |signs: &Signs| observed(Duration::ZERO, signs.clone()).applied;
+        assert_eq!(applied(&signs), Some(Offset(12)), "it has not looked yet");
+        signs.take(told(Some(Offset(3))));
+        assert_eq!(applied(&signs), Some(Offset(3)));
+        assert_eq!(applied(&Signs::default()), None, "nobody has ever told");
     }
 }
