@@ -200,7 +200,7 @@ impl Connection {
     }
 }
 
-fn client() -> anyhow::Result<reqwest::Client> {
+pub(crate) fn client() -> anyhow::Result<reqwest::Client> {
     rideshare::adapters::http_client::client(Path::new(""))
 }
 

@@ -3,6 +3,7 @@
 //! ```sh
 //! cargo run --release --example performance -- load driver mongodb://127.0.0.1 write 64 10
 //! cargo run --release --example performance -- load eve http://127.0.0.1:5000 read 64 10
+//! cargo run --release --example performance -- components amqp://127.0.0.1 mongodb://127.0.0.1
 //! cargo run --release --example performance -- report RUNS.jsonl docs
 //! ```
 //!
@@ -10,6 +11,7 @@
 //! JSON of the same shape.
 
 mod chart;
+mod components;
 mod load;
 mod report;
 
@@ -28,6 +30,8 @@ struct Arguments {
 enum Command {
     /// Puts load on something else than Rideshare.
     Load(load::Options),
+    /// Measures the parts that a write passes, each alone, and prints a table.
+    Components(components::Options),
     /// Makes tables (to stdout) and charts of many runs.
     Report {
         /// One run a line.
@@ -44,6 +48,11 @@ fn main() -> anyhow::Result<()> {
             let runtime =
                 tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
             println!("{}", runtime?.block_on(load::run(options))?);
+        }
+        Command::Components(options) => {
+            let runtime =
+                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
+            runtime?.block_on(components::run(options))?;
         }
         Command::Report { runs, charts } => {
             let lines = std::fs::read_to_string(&runs);

@@ -66,6 +66,30 @@ fn values_are_ordered_by_type_and_then_by_value() {
 }
 
 #[test]
+fn plain_values_become_values_of_their_type() {
+    assert_eq!(Value::from(true), Value::Bool(true));
+    assert_eq!(Value::from(-7_i32), Value::Integer(-7));
+    assert_eq!(Value::from(i64::MIN), Value::Integer(i64::MIN));
+    assert_eq!(Value::from(u32::MAX), Value::Integer(4_294_967_295));
+    assert_eq!(Value::from(Some("a")), Value::String("a".to_owned()));
+    assert_eq!(Value::from(None::<bool>), Value::Null);
+}
+
+#[test]
+fn double_is_an_integer_where_it_stands_for_one_exactly() {
+    for (text, expected) in [
+        ("2.0", Some(2)),
+        ("-9223372036854775808.0", Some(i64::MIN)),
+        ("9223372036854775808.0", None),
+        ("1e300", None),
+        ("0.5", None),
+        ("-0.5", None),
+    ] {
+        assert_eq!(value(text).as_integer(), expected, "{text}");
+    }
+}
+
+#[test]
 fn equality_looks_at_values_and_identity_at_types() {
     for (a, b) in [
         ("1", "1.0"),
