@@ -69,6 +69,18 @@ pub enum Misfit {
         /// Where that shows.
         offset: Offset,
     },
+    /// Somebody said whose data to go on with, and that worker has not begun; it may never do.
+    #[error(
+        "the log was lost, and is to begin anew with the data of {base}, which it has not done yet; this \
+         database holds others"
+    )]
+    NotBegun {
+        /// Whose data are to be gone on with.
+        base: NodeId,
+    },
+    /// Somebody said to go on with what this worker holds, which is nothing.
+    #[error("the log was lost, and is to begin anew with this database, which holds nothing")]
+    Empty,
     /// The system goes on from another worker's data.
     #[error("the system has gone on from the data of {base}, without what this database holds")]
     LeftBehind {
@@ -88,17 +100,23 @@ pub fn way(
     led: Option<&Led>,
     (first, next): (Offset, Offset),
 ) -> Result<Way, Misfit> {
-    match led.and_then(|led| led.base_instead_of(stored)) {
-        Some(base) if base == own && !has_begun(led) => return Ok(Way::BeginAnew),
-        Some(base) => return Err(Misfit::LeftBehind { base: base.clone() }),
-        None => {}
+    if let Some(base) = led.and_then(|led| led.base_instead_of(stored)) {
+        return match base {
+            base if has_begun(led) => Err(Misfit::LeftBehind { base: base.clone() }),
+            base if base == own => Ok(Way::BeginAnew),
+            base => Err(Misfit::NotBegun { base: base.clone() }),
+        };
     }
     let held = stored.next_offset();
     if held > next {
         return Err(Misfit::Shorter { next, held });
     }
     let is_new = stored.log_id.is_none();
-    let lacks_base = is_new && led.is_some_and(|led| led.base.is_some());
+    let base = led.and_then(|led| led.base.as_ref()).filter(|_| is_new);
+    if base == Some(own) && !has_begun(led) {
+        return Err(Misfit::Empty);
+    }
+    let lacks_base = base.is_some();
     Ok(if held < first || lacks_base { Way::Copy } else { Way::Read })
 }
 
@@ -145,6 +163,7 @@ mod tests {
         let bounds = |first, next| (Offset(first), Offset(next));
         let lost = Misfit::Shorter { next: Offset(0), held: Offset(5) };
         let cut = Misfit::Shorter { next: Offset(4), held: Offset(5) };
+        let not_begun = |base| Misfit::NotBegun { base: NodeId::new(base) };
         let left = |base| Misfit::LeftBehind { base: NodeId::new(base) };
         let (new, old) = (History::default(), held("old", 5));
         for (stored, led, bounds, expected) in [
@@ -161,7 +180,10 @@ mod tests {
             // Somebody said whose data to go on with.
             (&old, Some(to_begin("new", "n1")), bounds(0, 0), Ok(Way::BeginAnew)),
             (&old, Some(to_begin("new", "n1")), bounds(0, 9), Ok(Way::BeginAnew)),
-            (&old, Some(to_begin("new", "n2")), bounds(0, 9), Err(left("n2"))),
+            // It may never do so: then somebody may still choose this one.
+            (&old, Some(to_begin("new", "n2")), bounds(0, 9), Err(not_begun("n2"))),
+            (&new, Some(to_begin("new", "n1")), bounds(0, 0), Err(Misfit::Empty)),
+            (&new, Some(to_begin("new", "n2")), bounds(0, 0), Ok(Way::Copy)),
             (&old, Some(led("new", Some("n2"))), bounds(0, 9), Err(left("n2"))),
             // Its database was set back to before that; the log has gone on from what it held then.
             (&old, Some(led("new", Some("n1"))), bounds(0, 9), Err(left("n1"))),

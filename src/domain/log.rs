@@ -229,8 +229,8 @@ impl History {
     /// database was made from another state of the log, which something was put into that is not in
     /// this one.
     ///
-    /// Never so for a log that only grew. What shows is a term that began elsewhere, and a record
-    /// that would have counted.
+    /// Never so for a log that only grew, since no batch is appended before its predecessor was read
+    /// back. What shows is a term that began elsewhere, and a record that would have counted.
     #[must_use]
     pub fn contradicts(&self, offset: Offset, record: &Record) -> bool {
         let term = self.terms.iter().rev().find(|term| term.begun <= offset);
@@ -262,6 +262,12 @@ impl History {
         let is_current = record.epoch == self.epoch() && !self.terms.is_empty();
         let is_foreign = self.log_id.as_ref().is_some_and(|own| *own != record.log_id);
         match &record.body {
+            // Where this history is to begin another one does: somebody has chosen anew.
+            RecordBody::Epoch { on_own_data: true, .. } if is_newer && is_foreign => {
+                Admission::Foreign
+            }
+            // The last words of a history that was lost.
+            _ if is_foreign && self.begins_on_own_data() => Admission::Stale,
             // Also a batch of an epoch whose beginning this history never saw.
             _ if is_newer && is_foreign => Admission::Foreign,
             RecordBody::Epoch { on_own_data: true, .. } if is_newer && self.log_id.is_none() => {
@@ -428,6 +434,14 @@ mod tests {
         let mut base = History::on_own_data(LogId::new("history"), Offset(7));
         assert_eq!((base.next_offset(), base.epoch()), (Offset(7), Epoch(0)));
         assert!(base.begins_on_own_data());
+        let before = Record { log_id: LogId::new("lost"), ..office(8) };
+        let mut told = base.clone();
+        assert_eq!(told.admit(Offset(7), &before), Admission::Stale, "it comes too late");
+        assert!(told.begins_on_own_data());
+        let master = NodeId::new("n2");
+        let anew = record(9, RecordBody::Epoch { master, on_own_data: true });
+        let anew = Record { log_id: LogId::new("anew"), ..anew };
+        assert_eq!(told.admit(Offset(8), &anew), Admission::Foreign, "somebody chose anew");
         let master = NodeId::new("n1");
         let begin = record(9, RecordBody::Epoch { master, on_own_data: true });
         let mut empty = History::default();

@@ -9,6 +9,10 @@ use crate::domain::ids::{NodeId, Pid};
 /// had begun in it.
 pub const LOG_LOST: i32 = 4;
 
+/// The exit code of a worker that has stopped because the log is to begin anew with data that nobody
+/// has begun with: another worker's, or its own, which holds none.
+pub const NOT_BEGUN: i32 = 5;
+
 /// Why the runtime did not do as asked.
 #[derive(Debug, thiserror::Error)]
 pub enum ContainersError {

@@ -107,8 +107,11 @@ impl LostLog {
         // An orchestrator that dies meanwhile never says anything.
         let answer = timeout(PATIENCE, front.handle.recover(node)).await;
         world.note("people", "recover", || format!("{node} {answer:?}"));
-        if matches!(answer, Ok(Ok(_))) {
+        if let Ok(Ok(recovery)) = answer {
             world.count("recovered from a worker's data");
+            let (from, epoch) = (recovery.from.as_str(), recovery.epoch);
+            let verdict = world.oracle().check_switchover(from, epoch);
+            world.require(verdict);
         }
     }
 }

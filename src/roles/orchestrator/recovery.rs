@@ -12,7 +12,7 @@ use tokio::time::{Instant, timeout};
 use super::Handle;
 use super::control::{ControlError, Known, milliseconds};
 use crate::domain::ids::{Epoch, LogId, NodeId};
-use crate::ports::containers::{Container, ContainerState, ContainersError, LOG_LOST};
+use crate::ports::containers::{Container, ContainerState, ContainersError, LOG_LOST, NOT_BEGUN};
 use crate::ports::coordination::{CoordinationError, LeaderRecord};
 
 /// How long a worker may take to say that the log lacks what it holds; it is started again and again.
@@ -34,6 +34,11 @@ pub struct Recovery {
 /// It says that the log lacks what its database holds.
 pub(super) fn misses_its_log(container: &Container) -> bool {
     container.state == ContainerState::Exited { code: LOG_LOST }
+}
+
+/// Its data may be gone on with: the log lacks them, and nobody has begun with others.
+fn may_begin(container: &Container) -> bool {
+    misses_its_log(container) || container.state == ContainerState::Exited { code: NOT_BEGUN }
 }
 
 impl Handle {
@@ -93,7 +98,7 @@ impl Handle {
         let asked_at_ms = self.parts.ambient.now_ms();
         let complains = |list: &Vec<Container>| {
             let is_new = |it: &Container| it.changed_at_ms >= asked_at_ms;
-            list.iter().any(|it| is_meant(it) && misses_its_log(it) && is_new(it))
+            list.iter().any(|it| is_meant(it) && may_begin(it) && is_new(it))
         };
         let silent = || {
             let reason = format!("`{node}` does not say that the log has lost its data");

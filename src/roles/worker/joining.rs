@@ -117,6 +117,8 @@ async fn attempt(
         }
         (_, _, Some(source)) if must_copy || behind > COPY_BEYOND => {
             info!(%source, behind, "copying a snapshot");
+            // Meanwhile there is nothing that a read could count on.
+            replica.withdraw();
             let copied = parts.store.copy_from(&source).await?;
             check_copy(&copied.history, led.as_ref())?;
             // The log moved on meanwhile, and the source may have been far behind.
@@ -140,6 +142,7 @@ async fn attempt(
     let is_fed = history.applied.is_some() && replica.read_up_to() >= history.next_offset();
     let resumes = *replica.history() == history && is_fed;
     let from = if resumes {
+        replica.announce(&history);
         history.next_offset()
     } else {
         let early = history.next_offset().0.saturating_sub(DuplicateWindow::RECORDS);

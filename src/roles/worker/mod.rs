@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 use super::ambient::Ambient;
 use crate::domain::ids::{LogId, NodeId, Offset, Pid};
 use crate::domain::joining::Misfit;
-use crate::ports::containers::LOG_LOST;
+use crate::ports::containers::{LOG_LOST, NOT_BEGUN};
 use crate::ports::coordination::Coordination;
 use crate::ports::log::Log;
 use crate::ports::progress::ProgressFeed;
@@ -112,6 +112,7 @@ impl WorkerError {
     pub const fn exit_code(&self) -> i32 {
         match self {
             Self::LogLost(Misfit::Shorter { .. } | Misfit::Cut { .. }) => LOG_LOST,
+            Self::LogLost(Misfit::NotBegun { .. } | Misfit::Empty) => NOT_BEGUN,
             Self::LogLost(Misfit::LeftBehind { .. } | Misfit::Another { .. })
             | Self::ForeignLog { .. }
             | Self::Store(_)
