@@ -204,6 +204,6 @@ pub(crate) fn client() -> anyhow::Result<reqwest::Client> {
     rideshare::adapters::http_client::client(Path::new(""))
 }
 
-fn text() -> String {
+pub(crate) fn text() -> String {
     "x".repeat(TEXT_BYTES)
 }

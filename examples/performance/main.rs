@@ -4,16 +4,20 @@
 //! cargo run --release --example performance -- load driver mongodb://127.0.0.1 write 64 10
 //! cargo run --release --example performance -- load eve http://127.0.0.1:5000 read 64 10
 //! cargo run --release --example performance -- components amqp://127.0.0.1 mongodb://127.0.0.1
+//! cargo run --release --example performance -- broker amqp://127.0.0.1
 //! cargo run --release --example performance -- report RUNS.jsonl docs
 //! ```
 //!
 //! The loads do what `rideshare bench` does in its closed loop, with the same documents, and print
 //! JSON of the same shape.
 
+mod broker;
 mod chart;
 mod components;
 mod load;
+mod measure;
 mod report;
+mod work;
 
 use std::path::PathBuf;
 
@@ -32,6 +36,8 @@ enum Command {
     Load(load::Options),
     /// Measures the parts that a write passes, each alone, and prints a table.
     Components(components::Options),
+    /// Measures the broker with other loads and other kinds of queues, and prints a table.
+    Broker(broker::Options),
     /// Makes tables (to stdout) and charts of many runs.
     Report {
         /// One run a line.
@@ -43,17 +49,9 @@ enum Command {
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
-        Command::Load(options) => {
-            // As many threads as `rideshare bench` takes.
-            let runtime =
-                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-            println!("{}", runtime?.block_on(load::run(options))?);
-        }
-        Command::Components(options) => {
-            let runtime =
-                tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build();
-            runtime?.block_on(components::run(options))?;
-        }
+        Command::Load(options) => println!("{}", wait_for(load::run(options))?),
+        Command::Components(options) => wait_for(components::run(options))?,
+        Command::Broker(options) => wait_for(broker::run(options))?,
         Command::Report { runs, charts } => {
             let lines = std::fs::read_to_string(&runs);
             let lines = lines.with_context(|| format!("reading {}", runs.display()))?;
@@ -67,4 +65,10 @@ fn main() -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// With as many threads as `rideshare bench` takes.
+fn wait_for<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let mut threads = tokio::runtime::Builder::new_multi_thread();
+    threads.worker_threads(1).enable_all().build()?.block_on(work)
 }
