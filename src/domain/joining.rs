@@ -21,6 +21,11 @@ pub struct Led {
 }
 
 impl Led {
+    /// Whether it has begun: then what it began with is no longer anybody's to say.
+    fn has_begun(&self) -> bool {
+        self.admitted > Epoch(0)
+    }
+
     /// Whose data it went on with, where these were not the ones that a database was made from.
     #[must_use]
     pub fn base_instead_of(&self, stored: &History) -> Option<&NodeId> {
@@ -100,11 +105,12 @@ pub fn way(
     led: Option<&Led>,
     (first, next): (Offset, Offset),
 ) -> Result<Way, Misfit> {
+    let has_begun = led.is_some_and(Led::has_begun);
     if let Some(base) = led.and_then(|led| led.base_instead_of(stored)) {
-        return match base {
-            base if has_begun(led) => Err(Misfit::LeftBehind { base: base.clone() }),
-            base if base == own => Ok(Way::BeginAnew),
-            base => Err(Misfit::NotBegun { base: base.clone() }),
+        return match (has_begun, base == own) {
+            (true, _) => Err(Misfit::LeftBehind { base: base.clone() }),
+            (false, true) => Ok(Way::BeginAnew),
+            (false, false) => Err(Misfit::NotBegun { base: base.clone() }),
         };
     }
     let held = stored.next_offset();
@@ -113,16 +119,11 @@ pub fn way(
     }
     let is_new = stored.log_id.is_none();
     let base = led.and_then(|led| led.base.as_ref()).filter(|_| is_new);
-    if base == Some(own) && !has_begun(led) {
+    if base == Some(own) && !has_begun {
         return Err(Misfit::Empty);
     }
     let lacks_base = base.is_some();
     Ok(if held < first || lacks_base { Way::Copy } else { Way::Read })
-}
-
-/// Whether the history has begun: then what it began with is no longer anybody's to say.
-fn has_begun(led: Option<&Led>) -> bool {
-    led.is_some_and(|led| led.admitted > Epoch(0))
 }
 
 /// Makes sure that whoever has read the whole log has met every epoch that is known to be in it.

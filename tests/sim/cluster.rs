@@ -67,6 +67,13 @@ impl Cluster {
         lock(&self.orchestrators).clone()
     }
 
+    /// One that runs.
+    pub(crate) fn any_front(&self) -> Option<Front> {
+        let mut fronts = self.fronts();
+        fronts.retain(|front| !front.host.is_dead());
+        self.world.dice.pick(&fronts).cloned()
+    }
+
     fn start_orchestrator(&self, number: usize) -> Front {
         let name = format!("orchestrator-{number}");
         let host = Host::new(&self.world, &name, Kind::Orchestrator);

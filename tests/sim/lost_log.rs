@@ -7,7 +7,7 @@ use rideshare::domain::ids::{NodeId, Offset};
 use rideshare::ports::coordination::Coordination;
 use tokio::time::{sleep, timeout};
 
-use crate::adapters::broker::Copy;
+use crate::adapters::broker::LogCopy;
 use crate::cluster::Cluster;
 
 /// How long the broker is away for a change of its disk.
@@ -21,7 +21,7 @@ const TRIES_IN_CALM: usize = 12;
 /// A log that is gone.
 pub(crate) struct LostLog {
     cluster: Arc<Cluster>,
-    whole: Copy,
+    whole: LogCopy,
 }
 
 impl LostLog {
@@ -101,9 +101,7 @@ impl LostLog {
 
     async fn ask_for(&self, node: &NodeId) {
         let world = &self.cluster.world;
-        let fronts = self.cluster.fronts();
-        let alive: Vec<_> = fronts.iter().filter(|front| !front.host.is_dead()).collect();
-        let Some(front) = world.dice.pick(&alive) else { return };
+        let Some(front) = self.cluster.any_front() else { return };
         // An orchestrator that dies meanwhile never says anything.
         let answer = timeout(PATIENCE, front.handle.recover(node)).await;
         world.note("people", "recover", || format!("{node} {answer:?}"));

@@ -9,7 +9,7 @@ use rideshare::ports::coordination::{Coordination, ScaleRecord};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
-use crate::cluster::{Cluster, Front};
+use crate::cluster::Cluster;
 use crate::containers::Sight;
 use crate::host::{Host, Trigger};
 use crate::lost_log::LostLog;
@@ -372,15 +372,9 @@ impl Nemesis {
         self.cluster.onlooker.set_leader(&record, Some(leader.version)).await.is_ok()
     }
 
-    fn any_front(&self) -> Option<Front> {
-        let mut fronts = self.cluster.fronts();
-        fronts.retain(|front| !front.host.is_dead());
-        self.world.dice.pick(&fronts).cloned()
-    }
-
     /// Asks an orchestrator for another master: any slave, or one that it may not know.
     fn switch_over(&mut self) -> bool {
-        let Some(front) = self.any_front() else { return false };
+        let Some(front) = self.cluster.any_front() else { return false };
         let named = self.world.dice.chance(500).then(|| self.any_worker()).flatten();
         let world = Arc::clone(&self.world);
         self.reliefs.spawn(async move {
@@ -401,7 +395,7 @@ impl Nemesis {
 
     /// Asks an orchestrator for new workers in the place of all that there are.
     fn renew(&mut self) -> bool {
-        let Some(front) = self.any_front() else { return false };
+        let Some(front) = self.cluster.any_front() else { return false };
         let world = Arc::clone(&self.world);
         self.reliefs.spawn(async move {
             let begun = front.handle.renew().await;
@@ -412,7 +406,7 @@ impl Nemesis {
 
     /// Asks an orchestrator to keep its hands off everything, for a while.
     fn pause_healing(&mut self) -> bool {
-        let Some(front) = self.any_front() else { return false };
+        let Some(front) = self.cluster.any_front() else { return false };
         let (world, time) = (Arc::clone(&self.world), self.a_while());
         self.reliefs.spawn(async move {
             let paused = front.handle.set_paused(true).await;

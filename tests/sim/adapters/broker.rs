@@ -17,7 +17,7 @@ use crate::world::{World, lock};
 pub(crate) struct Broker {
     pub(crate) world: Arc<World>,
     /// The log as it is now, with its number: a copy that was put in its place is another one.
-    log: Mutex<Copy>,
+    log: Mutex<LogCopy>,
     pub(crate) requests: MemoryRequests,
     pub(crate) progress: MemoryProgress,
     state: Mutex<State>,
@@ -27,7 +27,7 @@ pub(crate) struct Broker {
 
 /// One state of the log's disk.
 #[derive(Clone)]
-pub(crate) struct Copy {
+pub(crate) struct LogCopy {
     number: u64,
     log: MemoryLog,
 }
@@ -43,7 +43,7 @@ impl Broker {
     pub(crate) fn new(world: &Arc<World>) -> Arc<Self> {
         Arc::new(Self {
             world: Arc::clone(world),
-            log: Mutex::new(Copy { number: 0, log: empty_log(world) }),
+            log: Mutex::new(LogCopy { number: 0, log: empty_log(world) }),
             requests: MemoryRequests::new(RequestsSettings::default()),
             progress: MemoryProgress::new(4_096),
             state: Mutex::default(),
@@ -53,13 +53,13 @@ impl Broker {
     }
 
     /// The log as it is now, for those who read it or append to it.
-    pub(crate) fn log(&self) -> Copy {
+    pub(crate) fn log(&self) -> LogCopy {
         lock(&self.log).clone()
     }
 
     /// Puts a record into the log, and has the oracle see it there; nowhere, if the log that it was
     /// meant for is no more.
-    pub(crate) async fn land(&self, copy: &Copy, record: Arc<Record>, appender: &str) {
+    pub(crate) async fn land(&self, copy: &LogCopy, record: Arc<Record>, appender: &str) {
         if self.log().number != copy.number {
             return;
         }
@@ -74,19 +74,19 @@ impl Broker {
 
     /// Puts a copy that holds only the first so many records in the place of the log, while the
     /// broker is away. Returns the log.
-    pub(crate) async fn lose_log(&self, kept: u64) -> Copy {
+    pub(crate) async fn lose_log(&self, kept: u64) -> LogCopy {
         let whole = self.log();
         let log = empty_log(&self.world);
         for record in whole.first_records(kept).await {
             let _ = log.append(record).await;
         }
-        *lock(&self.log) = Copy { number: whole.number + 1, log };
+        *lock(&self.log) = LogCopy { number: whole.number + 1, log };
         self.world.note("broker", "loses its log", || format!("but for {kept} records"));
         whole
     }
 
     /// Puts the log back, while the broker is away.
-    pub(crate) fn bring_log_back(&self, whole: Copy) {
+    pub(crate) fn bring_log_back(&self, whole: LogCopy) {
         *lock(&self.log) = whole;
         self.world.note("broker", "has its log again", String::new);
     }
@@ -142,7 +142,7 @@ fn empty_log(world: &World) -> MemoryLog {
     MemoryLog::new(LogSettings { max_records, ..kept })
 }
 
-impl Copy {
+impl LogCopy {
     pub(crate) async fn bounds(&self) -> Result<Bounds, LogError> {
         self.log.bounds().await
     }

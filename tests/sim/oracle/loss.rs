@@ -15,8 +15,6 @@ use super::{Moment, Oracle, Recorded, Verdict};
 pub(super) struct Loss {
     /// One is lost, and nothing has come of it yet.
     open: bool,
-    /// How many histories were begun anew.
-    begun_anew: u64,
     /// What workers held when they were told to begin a history with it.
     bases: BTreeMap<LogId, Documents>,
     /// What requests had come to in histories that were given up.
@@ -31,24 +29,6 @@ impl Loss {
     /// Whether this was true before the log was lost; somebody may still be on the way to say so.
     pub(super) fn had_come_to(&self, id: &RequestId, answer: &Recorded) -> bool {
         self.former.get(id).is_some_and(|recorded| recorded.contains(answer))
-    }
-
-    /// Judges what is stored of no history that is gone on with, or only as its beginning.
-    pub(super) fn check_state(
-        &self,
-        history: &History,
-        digest: Option<u64>,
-        current: Option<&LogId>,
-    ) -> Option<Verdict> {
-        let id = history.log_id.as_ref()?;
-        if history.begins_on_own_data() {
-            let base = self.bases.get(id).map(|base| Contents::on(base).digest());
-            let is_same = base.is_some() && (digest.is_none() || digest == base);
-            let differs = || format!("I5: what history {id} is to begin with has changed");
-            return Some(if is_same { Ok(()) } else { Err(differs()) });
-        }
-        // Somebody who does not know yet that it was left behind.
-        (self.begun_anew > 0 && current != Some(id)).then_some(Ok(()))
     }
 }
 
@@ -66,7 +46,7 @@ impl Oracle {
 
     /// Whether a replica could be made from the log alone, if it kept all of it.
     pub(crate) fn log_holds_all(&self) -> bool {
-        !self.loss.is_open() && self.loss.begun_anew == 0
+        !self.loss.is_open() && self.figures.begun_anew == 0
     }
 
     /// From now on nothing that lands counts.
@@ -81,7 +61,7 @@ impl Oracle {
 
     /// How many histories were given up. What a client knows of one means nothing in another.
     pub(crate) const fn histories_given_up(&self) -> u64 {
-        self.loss.begun_anew
+        self.figures.begun_anew
     }
 
     /// Notes what a worker holds that is to begin a history with it.
@@ -89,8 +69,26 @@ impl Oracle {
         self.loss.bases.insert(id, documents);
     }
 
+    /// Judges what is stored of a history that is not gone on with, or only as its beginning.
+    pub(super) fn check_state_beyond(
+        &self,
+        history: &History,
+        digest: Option<u64>,
+    ) -> Option<Verdict> {
+        let id = history.log_id.as_ref()?;
+        if history.begins_on_own_data() {
+            let base = self.loss.bases.get(id).map(|base| Contents::on(base).digest());
+            let is_same = base.is_some() && (digest.is_none() || digest == base);
+            let differs = || format!("I5: what history {id} is to begin with has changed");
+            return Some(if is_same { Ok(()) } else { Err(differs()) });
+        }
+        // Somebody who does not know yet that it was left behind.
+        let is_another = self.figures.begun_anew > 0 && self.log_id.as_ref() != Some(id);
+        is_another.then_some(Ok(()))
+    }
+
     /// Takes in that the history begins anew, if the record says so.
-    pub(super) fn goes_on_from_data(&mut self, offset: Offset, record: &Arc<Record>) -> bool {
+    pub(super) fn begin_on_data(&mut self, offset: Offset, record: &Arc<Record>) -> bool {
         let is_beginning = matches!(record.body, RecordBody::Epoch { on_own_data: true, .. });
         let base = self.loss.bases.get(&record.log_id).filter(|_| is_beginning);
         let Some(contents) = base.map(Contents::on) else { return false };
@@ -103,7 +101,6 @@ impl Oracle {
             self.loss.former.entry(id).or_default().extend(recorded);
         }
         self.loss.open = false;
-        self.loss.begun_anew += 1;
         self.figures.begun_anew += 1;
         true
     }

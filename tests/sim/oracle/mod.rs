@@ -114,7 +114,7 @@ impl Oracle {
         appender: &str,
     ) -> Verdict {
         self.figures.records += 1;
-        if self.loss.is_open() && !self.goes_on_from_data(offset, record) {
+        if self.loss.is_open() && !self.begin_on_data(offset, record) {
             self.figures.fenced += 1;
             return Ok(());
         }
@@ -240,7 +240,7 @@ impl Oracle {
     /// Judges what a database holds, or only its history while a copy is not yet whole.
     pub(crate) fn check_state(&mut self, history: &History, digest: Option<u64>) -> Verdict {
         self.figures.states += 1;
-        if let Some(verdict) = self.loss.check_state(history, digest, self.log_id.as_ref()) {
+        if let Some(verdict) = self.check_state_beyond(history, digest) {
             return verdict;
         }
         let Some(applied) = history.applied else { return Ok(()) };
