@@ -1,19 +1,17 @@
 //! What stays of a log that had lost its data while a worker looked at it.
 
-use std::sync::Arc;
-
 use rideshare::adapters::memory::{
     LogSettings, MemoryLog, MemoryRequests, MemoryStore, MemoryStores, RequestsSettings,
 };
 use rideshare::domain::ids::{Epoch, LogId, NodeId, Offset, Sequence};
 use rideshare::domain::joining::Misfit;
-use rideshare::domain::log::{History, Record, RecordBody, Term};
+use rideshare::domain::log::{History, RecordBody, Term};
 use rideshare::ports::log::Log;
 use rideshare::ports::store::Store;
 use rideshare::roles::worker::WorkerError;
 use tokio::time::timeout;
 
-use super::{LONG, run};
+use super::{LONG, record, run};
 
 fn batch(sequence: u64) -> RecordBody {
     RecordBody::Batch { sequence: Sequence(sequence), entries: Vec::new() }
@@ -26,17 +24,15 @@ fn office() -> RecordBody {
 async fn log_of(bodies: impl IntoIterator<Item = RecordBody>) -> MemoryLog {
     let log = MemoryLog::new(LogSettings::default());
     for body in bodies {
-        let (log_id, epoch) = (LogId::new("history"), Epoch(1));
-        let record = Record { log_id, epoch, appended_at_ms: 0, body };
-        log.append(Arc::new(record)).await.unwrap();
+        log.append(record(body)).await.unwrap();
     }
     log
 }
 
 /// How the worker ended, if it did.
 async fn follow(log: MemoryLog, store: &MemoryStore) -> Option<WorkerError> {
-    let requests = MemoryRequests::new(RequestsSettings::default());
-    let ended = timeout(LONG, run(log, store.clone(), &requests, false)).await;
+    let requests = MemoryRequests::new(RequestsSettings::default()).receiver();
+    let ended = timeout(LONG, run(log, store.clone(), requests, false)).await;
     ended.ok().and_then(Result::err)
 }
 

@@ -5,6 +5,7 @@
 
 mod held_log;
 mod lost_log;
+mod lost_queue;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,12 +51,18 @@ impl World {
     }
 
     fn start_on(requests: &MemoryRequests, founder: bool) -> Self {
+        Self::start_with(requests.sender(), requests.receiver(), founder)
+    }
+
+    fn start_with<R>(sender: MemorySender, receiver: R, founder: bool) -> Self
+    where
+        R: RequestReceiver + 'static,
+    {
         let log = MemoryLog::new(LogSettings::default());
         let reading = watch::Sender::new(true);
-        let sender = requests.sender();
         let replies = sender.take_replies().unwrap();
         let held = HeldLog::new(log.clone(), reading.subscribe());
-        tokio::spawn(run(held, MemoryStores::new().open("n1"), requests, founder));
+        tokio::spawn(run(held, MemoryStores::new().open("n1"), receiver, founder));
         Self { log, reading, sender, replies }
     }
 
@@ -69,23 +76,27 @@ impl World {
     }
 
     async fn append(&self, body: RecordBody) {
-        let (log_id, epoch) = (LogId::new("history"), Epoch(1));
-        let record = Record { log_id, epoch, appended_at_ms: 0, body };
-        self.log.append(Arc::new(record)).await.unwrap();
+        self.log.append(record(body)).await.unwrap();
     }
 }
 
+/// Of the first epoch.
+fn record(body: RecordBody) -> Arc<Record> {
+    let (log_id, epoch) = (LogId::new("history"), Epoch(1));
+    Arc::new(Record { log_id, epoch, appended_at_ms: 0, body })
+}
+
 /// The worker itself.
-fn run<L: Log + 'static>(
+fn run<L: Log + 'static, R: RequestReceiver + 'static>(
     log: L,
     store: MemoryStore,
-    requests: &MemoryRequests,
+    requests: R,
     founder: bool,
-) -> impl Future<Output = Result<(), WorkerError>> + use<L> {
+) -> impl Future<Output = Result<(), WorkerError>> + use<L, R> {
     let (lifeline, _) = mpsc::channel(1);
     let parts = Parts {
         log: Arc::new(log),
-        requests: Arc::new(requests.receiver()),
+        requests: Arc::new(requests),
         progress: Arc::new(MemoryProgress::new(100)),
         coordination: Arc::new(MemoryCoordination::new(LONG * 10).session()),
         store: Arc::new(store),

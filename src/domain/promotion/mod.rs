@@ -101,7 +101,8 @@ pub enum Event {
     },
     /// The claim to lead could not be delivered; some time has passed since.
     ClaimFailed,
-    /// The log is out of reach: nobody knows what became of what was last appended.
+    /// The log, or the queue beside it, was out of reach: nobody knows what became of what was last
+    /// appended, nor whether it is the same log.
     LogLost,
     /// Somebody asked the worker to finish and go.
     DrainRequested,

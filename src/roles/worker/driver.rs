@@ -73,7 +73,7 @@ impl Driver {
         let (p, s) = (parts.clone(), settings.clone());
         let sequencer = Sequencer::new(p, s, replica, sequencer_orders, events.clone());
         let (p, s) = (parts.clone(), settings.clone());
-        let reader = Reader::new(p, s, position.clone(), reader_orders);
+        let reader = Reader::new(p, s, position.clone(), reader_orders, events.clone());
         let (p, s) = (parts.clone(), settings.clone());
         let beat = heartbeat::beat(p, s, role_watch.clone(), position.clone(), stalled);
         let (p, s) = (parts.clone(), settings.clone());

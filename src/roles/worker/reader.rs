@@ -12,6 +12,7 @@ use super::replica::{Position, still_holds};
 use super::{Parts, Settings};
 use crate::domain::ids::Offset;
 use crate::domain::message::{Progress, ReadResult, Reply, Request, Role};
+use crate::domain::promotion::Event;
 use crate::domain::request::{Consistency, ReadOperation, ReadShape};
 use crate::ports::requests::{Consumer, Delivery, Queue};
 use crate::ports::store::{Store, StoreError};
@@ -24,7 +25,7 @@ const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 const UNANSWERED: u16 = 256;
 /// Deliveries taken at a time.
 const MOST: usize = 64;
-/// The pause before a lost queue is consumed again.
+/// The pause before another try to consume, and to give back what could not be answered.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// What the driver asks of the reader.
@@ -40,6 +41,7 @@ pub(super) struct Reader {
     settings: Settings,
     position: latest::Receiver<Position>,
     orders: mpsc::Receiver<Order>,
+    events: mpsc::Sender<Event>,
     lag: Lag,
 }
 
@@ -57,9 +59,10 @@ impl Reader {
         settings: Settings,
         position: latest::Receiver<Position>,
         orders: mpsc::Receiver<Order>,
+        events: mpsc::Sender<Event>,
     ) -> Self {
         let lag = Lag { feed: parts.progress.subscribe(), master: None, most: settings.max_lag };
-        Self { parts, settings, position, orders, lag }
+        Self { parts, settings, position, orders, events, lag }
     }
 
     /// Runs until the driver lets go.
@@ -70,9 +73,8 @@ impl Reader {
                 match self.serve().await {
                     End::Over => return,
                     End::Stopped(done) => Some(Order::Stop(done)),
-                    End::Lagging | End::QueueLost => match timeout(PAUSE, self.orders.recv()).await
-                    {
-                        Ok(None) => return,
+                    End::QueueLost => self.lose_log().await,
+                    End::Lagging => match timeout(PAUSE, self.orders.recv()).await {
                         Ok(order) => order,
                         Err(_) => continue,
                     },
@@ -91,6 +93,19 @@ impl Reader {
         }
     }
 
+    /// The log is behind the same broker, and may be another one when the queue is back: nothing is
+    /// served before the worker has joined anew. An order to serve from before that counts no more.
+    async fn lose_log(&mut self) -> Option<Order> {
+        // The driver outlives this task; a closed channel means that all is over.
+        let _ = self.events.send(Event::LogLost).await;
+        loop {
+            match self.orders.recv().await {
+                Some(Order::Serve) => {}
+                stop_or_end => return stop_or_end,
+            }
+        }
+    }
+
     async fn serve(&mut self) -> End {
         if self.lag.is_too_large(&self.position) {
             return End::Lagging;
@@ -99,6 +114,8 @@ impl Reader {
             Ok(consumer) => consumer,
             Err(error) => {
                 debug!(error = %chain(error), "cannot consume reads");
+                // With a log that can be read it would be lost again at once.
+                sleep(PAUSE).await;
                 return End::QueueLost;
             }
         };
