@@ -19,6 +19,8 @@ use crate::store::{PLENTY, StoreFactory};
 
 const ROOM: usize = 1 << 20;
 
+mod lookups;
+
 mod with_room {
     crate::store::store_conformance!(super::Cached<{ super::ROOM }>);
 }
@@ -55,12 +57,13 @@ struct Slow {
     /// Where set, answers and changes wait for it.
     hold: Option<Arc<Notify>>,
     fails: bool,
+    cannot_read: bool,
 }
 
 impl Slow {
     fn new() -> Self {
         let store = MemoryStores::new().open("n1");
-        Self { store, asked: AtomicUsize::new(0), hold: None, fails: false }
+        Self { store, asked: AtomicUsize::new(0), hold: None, fails: false, cannot_read: false }
     }
 }
 
@@ -87,6 +90,9 @@ impl Store for Slow {
         let found = self.store.get(collection, ids).await;
         if let Some(hold) = &self.hold {
             hold.notified().await;
+        }
+        if self.cannot_read {
+            return Err(StoreError::Unavailable(anyhow::anyhow!("no answer")));
         }
         found
     }

@@ -6,6 +6,7 @@
 //! outdated result behind: forgetting a document also voids the place that was kept for it.
 
 mod key;
+mod lookups;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -16,6 +17,7 @@ use quick_cache::sync::{Cache, DefaultLifecycle, GuardResult, PlaceholderGuard};
 use quick_cache::{DefaultHashBuilder, Weighter};
 
 use self::key::{Key, KeyRef};
+use self::lookups::Lookups;
 use crate::domain::document::{CollectionName, Document, DocumentId, Value};
 use crate::domain::filter::Filter;
 use crate::domain::ids::DatabaseAddress;
@@ -61,6 +63,7 @@ pub struct CachedStore {
     cache: Cache<Key, Entry, Weight>,
     /// Part of every key: with a new one all that was remembered is out of reach.
     generation: AtomicU64,
+    lookups: Lookups,
 }
 
 impl CachedStore {
@@ -68,7 +71,7 @@ impl CachedStore {
     #[must_use]
     pub fn new(inner: Arc<dyn Store>, bytes: usize) -> Self {
         let cache = Cache::with_weighter(bytes / USUAL, bytes as u64, Weight);
-        Self { inner, cache, generation: AtomicU64::new(0) }
+        Self { inner, cache, generation: AtomicU64::new(0), lookups: Lookups::new() }
     }
 
     fn key<'a>(&self, collection: &'a CollectionName, id: &'a DocumentId) -> KeyRef<'a> {
@@ -158,17 +161,16 @@ impl CachedStore {
         ids: &[DocumentId],
         places: Vec<(&DocumentId, Guard<'_>)>,
     ) -> Result<Vec<Arc<Document>>, StoreError> {
-        let fetched = self.heed(self.inner.get(collection, ids).await)?;
-        let fetched: Vec<_> = fetched.into_iter().map(Arc::new).collect();
+        let found = self.lookups.find(self.inner.as_ref(), collection, ids).await;
+        let found = self.heed(found)?;
         for (id, place) in places {
-            let is_it = |document: &&Arc<Document>| document.id().as_ref() == Some(id);
-            let entry = fetched.iter().find(is_it).map(Arc::clone);
+            let entry = found.get(id).cloned();
             if is_small(&entry) {
                 // Void if the document was changed meanwhile.
                 let _ = place.insert(entry);
             }
         }
-        Ok(fetched)
+        Ok(ids.iter().filter_map(|id| found.get(id).cloned()).collect())
     }
 
     /// A database that has lost something will be brought up to date anew, step by step.
