@@ -1,8 +1,8 @@
 //! Puts requests that wait for the same queue into one message.
 //!
 //! A request is sent at once as long as few messages are on their way. Otherwise it waits until the
-//! broker has taken one of those, and goes with whatever else waits by then: nothing is ever held
-//! back to wait for company.
+//! broker has taken one of those, and in some lanes until it is answered (see `turns`), and goes with
+//! whatever else waits by then.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use super::bundle::{self, Part};
 use super::channel::table;
 use super::consumption::SENT_BEFORE_HEADER;
 use super::publisher::{Message, PublishError, Publisher};
+use super::turns::{Crowd, Place, Turn, Turns};
 use crate::ports::requests::RequestsError;
 
 /// Messages on their way to the broker at a time. With more of them each would hold less.
@@ -27,12 +28,14 @@ const WAITING: usize = 1_024;
 /// The way of many requests into one queue.
 pub(super) struct Lane {
     waiting: mpsc::Sender<Waiting>,
+    crowd: Arc<Crowd>,
     _task: AbortOnDropHandle<()>,
 }
 
 struct Waiting {
     part: Part,
     sent: oneshot::Sender<Result<(), Failure>>,
+    _place: Place,
 }
 
 /// What a whole message failed of, told to each of its requests.
@@ -49,20 +52,24 @@ pub(super) struct Route {
     pub(super) reply_to: watch::Receiver<Option<Arc<str>>>,
     /// For how long at the most a message may wait to be sent.
     pub(super) wait: Duration,
+    /// Where messages go one after another.
+    pub(super) turns: Option<Turns>,
 }
 
 impl Lane {
     pub(super) fn start(route: Route) -> Self {
         let (waiting, next) = mpsc::channel(WAITING);
-        let task = tokio::spawn(run(Arc::new(route), next));
-        Self { waiting, _task: AbortOnDropHandle::new(task) }
+        let crowd = Arc::new(Crowd::default());
+        let task = tokio::spawn(run(Arc::new(route), next, Arc::clone(&crowd)));
+        Self { waiting, crowd, _task: AbortOnDropHandle::new(task) }
     }
 
     /// Sends a request, alone or with others. When dropped half way, it may be sent or not.
     pub(super) async fn send(&self, part: Part, deadline: Instant) -> Result<(), RequestsError> {
         let (sent, outcome) = oneshot::channel();
         let sending = async {
-            self.waiting.send(Waiting { part, sent }).await.ok()?;
+            let _place = self.crowd.enter(part.body.len());
+            self.waiting.send(Waiting { part, sent, _place }).await.ok()?;
             outcome.await.ok()
         };
         match timeout_at(deadline, sending).await {
@@ -79,7 +86,7 @@ fn unavailable(why: String) -> RequestsError {
     RequestsError::Unavailable(anyhow::Error::msg(why))
 }
 
-async fn run(route: Arc<Route>, mut next: mpsc::Receiver<Waiting>) {
+async fn run(route: Arc<Route>, mut next: mpsc::Receiver<Waiting>, crowd: Arc<Crowd>) {
     let on_their_way = Arc::new(Semaphore::new(ON_THEIR_WAY));
     let mut left_over = None;
     // Never closed.
@@ -91,10 +98,14 @@ async fn run(route: Arc<Route>, mut next: mpsc::Receiver<Waiting>) {
                 None => return,
             },
         };
+        let turn = match &route.turns {
+            Some(turns) => turns.next(&crowd).await,
+            None => None,
+        };
         let mut load = Load::default();
         left_over = load.fill(first, &mut next);
         if !load.parts.is_empty() {
-            tokio::spawn(load.send(Arc::clone(&route), permit));
+            tokio::spawn(load.send(Arc::clone(&route), permit, turn));
         }
     }
 }
@@ -127,12 +138,17 @@ impl Load {
         None
     }
 
-    async fn send(self, route: Arc<Route>, permit: OwnedSemaphorePermit) {
+    async fn send(self, route: Arc<Route>, permit: OwnedSemaphorePermit, turn: Option<Turn>) {
         let Self { parts, askers, .. } = self;
+        let requests = parts.len();
+        let answer = turn.map(|turn| (turn.expect(parts[0].correlation), turn));
         let outcome = publish(&route, parts).await;
         drop(permit);
         for asker in askers {
             let _ = asker.send(outcome.clone());
+        }
+        if let Some((answer, turn)) = answer.filter(|_| outcome.is_ok()) {
+            turn.end(answer, requests).await;
         }
     }
 }
@@ -186,7 +202,8 @@ mod tests {
     fn waiting(correlation: u64, bytes: usize) -> (Waiting, Outcome) {
         let part = Part { correlation, expires_in_ms: 1, body: vec![0; bytes].into() };
         let (sent, outcome) = oneshot::channel();
-        (Waiting { part, sent }, outcome)
+        let _place = Arc::<Crowd>::default().enter(bytes);
+        (Waiting { part, sent, _place }, outcome)
     }
 
     fn queue(sizes: &[usize]) -> (mpsc::Receiver<Waiting>, Vec<Outcome>) {

@@ -29,6 +29,7 @@ mod settlement;
 mod tail;
 mod tls;
 mod topology;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,6 +21,7 @@ use super::bundle::{self, Part};
 use super::channel::{Messages, OpenChannel};
 use super::connection::Session;
 use super::publisher::SETUP_TIMEOUT;
+use super::turns::Answers;
 use crate::domain::message::{Reply, decode};
 use crate::ports::requests::Correlation;
 
@@ -31,7 +32,11 @@ const PREFETCH: u16 = 1_024;
 const TAKEN_AT_ONCE: usize = 128;
 
 /// Where replies go to.
-pub(super) type Replied = mpsc::Sender<(Correlation, Reply)>;
+pub(super) struct Replied {
+    pub(super) replies: mpsc::Sender<(Correlation, Reply)>,
+    /// Whoever else wants to know that there is one.
+    pub(super) answers: Arc<Answers>,
+}
 
 /// Listens until the sender is dropped, one connection after another; tells the name of the
 /// queue while it is there.
@@ -97,9 +102,10 @@ async fn pass_on(
             if replies.is_empty() {
                 debug!("reply skipped, it is none of ours");
             }
-            for reply in replies {
+            for (correlation, reply) in replies {
+                replied.answers.came(correlation.0);
                 // When nobody takes replies any more, they are of no use.
-                let _ = replied.send(reply).await;
+                let _ = replied.replies.send((correlation, reply)).await;
             }
         }
         if let Some(tag) = last {

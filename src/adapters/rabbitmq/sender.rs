@@ -22,8 +22,9 @@ use super::Broker;
 use super::bundle::Part;
 use super::lane::{Lane, Route, properties};
 use super::publisher::{Message, PublishError, Publisher};
-use super::replies;
+use super::replies::{self, Replied};
 use super::topology::Declares;
+use super::turns::{Answers, Turns};
 use crate::domain::message::{Reply, Request, encode};
 use crate::ports::requests::{Correlation, Queue, RequestSender, RequestsError};
 
@@ -47,16 +48,19 @@ impl RabbitmqRequestSender {
         let publisher = Arc::new(publisher);
         let (replied, replies) = mpsc::channel(REPLIES);
         let (name, reply_to) = watch::channel(None);
+        let answers = Arc::new(Answers::default());
+        let replied = Replied { replies: replied, answers: Arc::clone(&answers) };
         let listening = replies::listen(broker.clone(), name, replied);
         let listening = listening.instrument(info_span!("rabbitmq replies"));
-        let lane = |queue: &str| {
+        let lane = |queue: &str, turns| {
             let (publisher, reply_to) = (Arc::clone(&publisher), reply_to.clone());
             let wait = broker.settings.wait();
-            Lane::start(Route { publisher, queue: queue.to_owned(), reply_to, wait })
+            Lane::start(Route { publisher, queue: queue.to_owned(), reply_to, wait, turns })
         };
         Self {
-            reads: lane(&broker.topology.read_queue),
-            writes: lane(&broker.topology.write_queue),
+            // Slaves are to share what waits.
+            reads: lane(&broker.topology.read_queue, None),
+            writes: lane(&broker.topology.write_queue, Some(Turns::new(answers))),
             broker,
             publisher,
             reply_to,
