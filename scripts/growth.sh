@@ -2,7 +2,7 @@
 # Measures how Rideshare, as processes on real servers, bears more documents, larger ones, more
 # connections and more slaves, how long a new slave takes to join and a slave that is behind to become
 # master, and how much memory it takes when clients send more than it can do. Writes tables into
-# docs/performance.md.
+# docs/performance.md, and draws them into docs/growth.svg.
 #
 #   scripts/growth.sh [--seconds S] [--most-documents N]
 #
@@ -32,7 +32,7 @@ while [ $# -gt 0 ]; do
     shift 2
 done
 
-cargo build --release --locked --bin rideshare
+cargo build --release --locked --bin rideshare --example performance
 readonly rideshare=$PWD/target/release/rideshare
 
 export RIDESHARE_TEST_SERVICES=$PWD/.services/growth
@@ -206,4 +206,5 @@ for first in range(0, $documents, 1000):
     sed -n '/^<!-- end of growth -->$/,$p' docs/performance.md
 } >"$work/performance.md"
 cp "$work/performance.md" docs/performance.md
+target/release/examples/performance growth docs/performance.md docs/growth.svg
 echo "growth.sh: docs/performance.md is new" >&2

@@ -6,6 +6,7 @@
 //! cargo run --release --example performance -- components amqp://127.0.0.1 mongodb://127.0.0.1
 //! cargo run --release --example performance -- broker amqp://127.0.0.1
 //! cargo run --release --example performance -- report RUNS.jsonl docs
+//! cargo run --release --example performance -- growth docs/performance.md docs/growth.svg
 //! ```
 //!
 //! The loads do what `rideshare bench` does in its closed loop, with the same documents, and print
@@ -14,12 +15,13 @@
 mod broker;
 mod chart;
 mod components;
+mod growth;
 mod load;
 mod measure;
 mod report;
 mod work;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use clap::{Parser, Subcommand};
@@ -45,6 +47,12 @@ enum Command {
         /// Where charts go.
         charts: PathBuf,
     },
+    /// Draws the tables of `scripts/growth.sh`.
+    Growth {
+        /// The document that they stand in.
+        tables: PathBuf,
+        chart: PathBuf,
+    },
 }
 
 fn main() -> anyhow::Result<()> {
@@ -53,18 +61,26 @@ fn main() -> anyhow::Result<()> {
         Command::Components(options) => wait_for(components::run(options))?,
         Command::Broker(options) => wait_for(broker::run(options))?,
         Command::Report { runs, charts } => {
-            let lines = std::fs::read_to_string(&runs);
-            let lines = lines.with_context(|| format!("reading {}", runs.display()))?;
-            let runs = report::Runs::parse(&lines)?;
+            let runs = report::Runs::parse(&read(&runs)?)?;
             print!("{}", runs.tables());
             for work in report::WORKS {
                 let path = charts.join(format!("performance-{work}.svg"));
-                std::fs::write(&path, chart::draw(&runs, work)?)
-                    .with_context(|| format!("writing {}", path.display()))?;
+                write(&path, &chart::draw(&runs, work)?)?;
             }
+        }
+        Command::Growth { tables, chart } => {
+            write(&chart, &growth::draw(&growth::parse(&read(&tables)?)?)?)?;
         }
     }
     Ok(())
+}
+
+fn read(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path).with_context(|| format!("reading {}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    std::fs::write(path, text).with_context(|| format!("writing {}", path.display()))
 }
 
 /// With as many threads as `rideshare bench` takes.
