@@ -52,15 +52,24 @@ pub(super) struct Route {
     pub(super) reply_to: watch::Receiver<Option<Arc<str>>>,
     /// For how long at the most a message may wait to be sent.
     pub(super) wait: Duration,
-    /// Where messages go one after another.
-    pub(super) turns: Option<Turns>,
+}
+
+/// What takes the messages of a lane.
+trait Carrier: Send + Sync + 'static {
+    /// Sends these requests as one message.
+    fn publish(&self, parts: Vec<Part>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 impl Lane {
-    pub(super) fn start(route: Route) -> Self {
+    /// With turns, messages go one after another.
+    pub(super) fn start(route: Route, turns: Option<Turns>) -> Self {
+        Self::start_on(route, turns)
+    }
+
+    fn start_on(carrier: impl Carrier, turns: Option<Turns>) -> Self {
         let (waiting, next) = mpsc::channel(WAITING);
         let crowd = Arc::new(Crowd::default());
-        let task = tokio::spawn(run(Arc::new(route), next, Arc::clone(&crowd)));
+        let task = tokio::spawn(run(Arc::new(carrier), turns, next, Arc::clone(&crowd)));
         Self { waiting, crowd, _task: AbortOnDropHandle::new(task) }
     }
 
@@ -86,7 +95,12 @@ fn unavailable(why: String) -> RequestsError {
     RequestsError::Unavailable(anyhow::Error::msg(why))
 }
 
-async fn run(route: Arc<Route>, mut next: mpsc::Receiver<Waiting>, crowd: Arc<Crowd>) {
+async fn run(
+    carrier: Arc<impl Carrier>,
+    turns: Option<Turns>,
+    mut next: mpsc::Receiver<Waiting>,
+    crowd: Arc<Crowd>,
+) {
     let on_their_way = Arc::new(Semaphore::new(ON_THEIR_WAY));
     let mut left_over = None;
     // Never closed.
@@ -98,14 +112,14 @@ async fn run(route: Arc<Route>, mut next: mpsc::Receiver<Waiting>, crowd: Arc<Cr
                 None => return,
             },
         };
-        let turn = match &route.turns {
+        let turn = match &turns {
             Some(turns) => turns.next(&crowd).await,
             None => None,
         };
         let mut load = Load::default();
         left_over = load.fill(first, &mut next);
         if !load.parts.is_empty() {
-            tokio::spawn(load.send(Arc::clone(&route), permit, turn));
+            tokio::spawn(load.send(Arc::clone(&carrier), permit, turn));
         }
     }
 }
@@ -138,18 +152,35 @@ impl Load {
         None
     }
 
-    async fn send(self, route: Arc<Route>, permit: OwnedSemaphorePermit, turn: Option<Turn>) {
+    async fn send(
+        self,
+        carrier: Arc<impl Carrier>,
+        permit: OwnedSemaphorePermit,
+        turn: Option<Turn>,
+    ) {
         let Self { parts, askers, .. } = self;
         let requests = parts.len();
         let answer = turn.map(|turn| (turn.expect(parts[0].correlation), turn));
-        let outcome = publish(&route, parts).await;
-        drop(permit);
-        for asker in askers {
-            let _ = asker.send(outcome.clone());
-        }
-        if let Some((answer, turn)) = answer.filter(|_| outcome.is_ok()) {
-            turn.end(answer, requests).await;
-        }
+        let sent = async {
+            let outcome = carrier.publish(parts).await;
+            drop(permit);
+            for asker in askers {
+                let _ = asker.send(outcome.clone());
+            }
+        };
+        // The broker may take longer to confirm a message than a worker to answer it.
+        let answered = async {
+            if let Some((answer, turn)) = answer {
+                turn.end(answer, requests).await;
+            }
+        };
+        tokio::join!(sent, answered);
+    }
+}
+
+impl Carrier for Route {
+    async fn publish(&self, parts: Vec<Part>) -> Result<(), Failure> {
+        publish(self, parts).await
     }
 }
 
@@ -196,6 +227,7 @@ pub(super) fn properties(reply_to: &str, expires_in_ms: u32, sent_before: u32) -
 mod tests {
     use super::*;
     use crate::adapters::rabbitmq::bundle::{MOST_BYTES, MOST_PARTS};
+    use crate::adapters::rabbitmq::turns::Answers;
 
     type Outcome = oneshot::Receiver<Result<(), Failure>>;
 
@@ -251,5 +283,43 @@ mod tests {
         let mut load = Load::default();
         assert!(load.fill(first, &mut next).is_none());
         assert_eq!(correlations(&load), [0]);
+    }
+
+    /// Hands over the messages that it is given.
+    struct Told(mpsc::UnboundedSender<Vec<u64>>);
+
+    impl Carrier for Told {
+        async fn publish(&self, parts: Vec<Part>) -> Result<(), Failure> {
+            let correlations = parts.iter().map(|part| part.correlation).collect();
+            let _ = self.0.send(correlations);
+            Ok(())
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn message_goes_when_the_one_before_it_is_answered() {
+        let answers = Arc::new(Answers::default());
+        for (turns, expected) in [
+            (Some(Turns::new(Arc::clone(&answers))), vec![vec![1], vec![2, 3, 4]]),
+            (None, vec![vec![1], vec![2], vec![3], vec![4]]),
+        ] {
+            let (told, mut messages) = mpsc::unbounded_channel();
+            let lane = Arc::new(Lane::start_on(Told(told), turns));
+            let mut sent = Vec::new();
+            for correlation in 1..=4 {
+                let lane = Arc::clone(&lane);
+                let part = Part { correlation, expires_in_ms: 1, body: vec![0].into() };
+                let deadline = Instant::now() + Duration::from_secs(60);
+                tokio::spawn(async move { lane.send(part, deadline).await });
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            answers.came(1);
+            while let Ok(Some(message)) =
+                tokio::time::timeout(Duration::from_millis(5), messages.recv()).await
+            {
+                sent.push(message);
+            }
+            assert_eq!(sent, expected);
+        }
     }
 }

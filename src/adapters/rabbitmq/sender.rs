@@ -37,6 +37,8 @@ pub struct RabbitmqRequestSender {
     publisher: Arc<Publisher>,
     reads: Lane,
     writes: Lane,
+    /// Reads that only the master may answer.
+    strong_reads: Lane,
     reply_to: watch::Receiver<Option<Arc<str>>>,
     replies: Mutex<Option<mpsc::Receiver<(Correlation, Reply)>>>,
     _listening: AbortOnDropHandle<()>,
@@ -55,12 +57,14 @@ impl RabbitmqRequestSender {
         let lane = |queue: &str, turns| {
             let (publisher, reply_to) = (Arc::clone(&publisher), reply_to.clone());
             let wait = broker.settings.wait();
-            Lane::start(Route { publisher, queue: queue.to_owned(), reply_to, wait, turns })
+            Lane::start(Route { publisher, queue: queue.to_owned(), reply_to, wait }, turns)
         };
         Self {
             // Slaves are to share what waits.
             reads: lane(&broker.topology.read_queue, None),
             writes: lane(&broker.topology.write_queue, Some(Turns::new(answers))),
+            // They may take long, and are carried out beside the writes.
+            strong_reads: lane(&broker.topology.write_queue, None),
             broker,
             publisher,
             reply_to,
@@ -123,10 +127,11 @@ impl RequestSender for RabbitmqRequestSender {
         let deadline = Instant::now() + settings.wait().min(expires_in);
         let reply_to = self.reply_to(deadline).await?;
         let expires_in_ms = milliseconds(expires_in);
-        let lane = match queue {
-            Queue::Read => Some(&self.reads),
-            Queue::Write => Some(&self.writes),
-            Queue::Node(_) => None,
+        let lane = match (queue, &*request) {
+            (Queue::Read, _) => Some(&self.reads),
+            (Queue::Write, Request::Write(_)) => Some(&self.writes),
+            (Queue::Write, _) => Some(&self.strong_reads),
+            (Queue::Node(_), _) => None,
         };
         // What somebody may have died of goes alone, so that it is counted alone.
         if let Some(lane) = lane.filter(|_| times == 0) {

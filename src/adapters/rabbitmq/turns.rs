@@ -19,7 +19,7 @@ use tokio::time::{sleep, timeout};
 
 use super::bundle::{MOST_BYTES, MOST_PARTS};
 
-/// A turn is over after this, answered or not: nobody may be there to answer, or it takes long.
+/// A turn is over after this, answered or not: nobody may be there to answer.
 const LONGEST: Duration = Duration::from_millis(25);
 
 /// So many requests in a message are many.
