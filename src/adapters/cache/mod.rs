@@ -63,7 +63,10 @@ pub struct CachedStore {
     cache: Cache<Key, Entry, Weight>,
     /// Part of every key: with a new one all that was remembered is out of reach.
     generation: AtomicU64,
-    lookups: Lookups,
+    /// What reads ask for.
+    reads: Lookups,
+    /// What the worker itself asks for, which is not to wait for reads.
+    plans: Lookups,
 }
 
 impl CachedStore {
@@ -71,7 +74,13 @@ impl CachedStore {
     #[must_use]
     pub fn new(inner: Arc<dyn Store>, bytes: usize) -> Self {
         let cache = Cache::with_weighter(bytes / USUAL, bytes as u64, Weight);
-        Self { inner, cache, generation: AtomicU64::new(0), lookups: Lookups::new() }
+        Self {
+            inner,
+            cache,
+            generation: AtomicU64::new(0),
+            reads: Lookups::new(),
+            plans: Lookups::new(),
+        }
     }
 
     fn key<'a>(&self, collection: &'a CollectionName, id: &'a DocumentId) -> KeyRef<'a> {
@@ -124,6 +133,7 @@ impl CachedStore {
         &self,
         collection: &CollectionName,
         ids: &[DocumentId],
+        lookups: &Lookups,
     ) -> Result<Vec<Arc<Document>>, StoreError> {
         let mut found = Vec::with_capacity(ids.len());
         let (mut unknown, mut places) = (Vec::new(), Vec::new());
@@ -150,7 +160,7 @@ impl CachedStore {
         if !unknown.is_empty() {
             metrics::counter!("rideshare_worker_cache_misses_total")
                 .increment(unknown.len() as u64);
-            found.extend(self.fetch(collection, &unknown, places).await?);
+            found.extend(self.fetch(collection, &unknown, places, lookups).await?);
         }
         Ok(found)
     }
@@ -160,8 +170,9 @@ impl CachedStore {
         collection: &CollectionName,
         ids: &[DocumentId],
         places: Vec<(&DocumentId, Guard<'_>)>,
+        lookups: &Lookups,
     ) -> Result<Vec<Arc<Document>>, StoreError> {
-        let found = self.lookups.find(self.inner.as_ref(), collection, ids).await;
+        let found = lookups.find(self.inner.as_ref(), collection, ids).await;
         let found = self.heed(found)?;
         for (id, place) in places {
             let entry = found.get(id).cloned();
@@ -216,7 +227,7 @@ impl Store for CachedStore {
         let mut unique = ids.to_vec();
         unique.sort_unstable();
         unique.dedup();
-        let found = self.load(collection, &unique).await?;
+        let found = self.load(collection, &unique, &self.plans).await?;
         Ok(found.into_iter().map(Arc::unwrap_or_clone).collect())
     }
 
@@ -225,7 +236,7 @@ impl Store for CachedStore {
         let Some(ids) = ids else {
             return self.heed(self.inner.find(query, max_bytes).await);
         };
-        let candidates = self.load(&query.collection, &ids).await?;
+        let candidates = self.load(&query.collection, &ids, &self.reads).await?;
         let found = query::evaluate(query, candidates.iter().map(|document| &**document));
         let bytes: usize = found.iter().map(Document::encoded_size).sum();
         if bytes > max_bytes { Err(StoreError::TooLarge { bytes: max_bytes }) } else { Ok(found) }
