@@ -1,7 +1,8 @@
 //! What stays of a log that had lost its data while a worker looked at it.
 
 use rideshare::adapters::memory::{
-    LogSettings, MemoryLog, MemoryRequests, MemoryStore, MemoryStores, RequestsSettings,
+    LogSettings, MemoryLog, MemoryProgress, MemoryRequests, MemoryStore, MemoryStores,
+    RequestsSettings,
 };
 use rideshare::domain::ids::{Epoch, LogId, NodeId, Offset, Sequence};
 use rideshare::domain::joining::Misfit;
@@ -32,7 +33,8 @@ async fn log_of(bodies: impl IntoIterator<Item = RecordBody>) -> MemoryLog {
 /// How the worker ended, if it did.
 async fn follow(log: MemoryLog, store: &MemoryStore) -> Option<WorkerError> {
     let requests = MemoryRequests::new(RequestsSettings::default()).receiver();
-    let ended = timeout(LONG, run(log, store.clone(), requests, false)).await;
+    let progress = MemoryProgress::new(100);
+    let ended = timeout(LONG, run(log, store.clone(), requests, progress, false)).await;
     ended.ok().and_then(Result::err)
 }
 

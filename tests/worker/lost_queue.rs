@@ -1,16 +1,20 @@
 //! Queues that can be lost while the log beside them stands still, and what their loss means.
 
+use std::time::Duration;
+
 use anyhow::anyhow;
 use async_trait::async_trait;
 use rideshare::adapters::memory::{MemoryRequests, RequestsSettings};
-use rideshare::domain::ids::{NodeId, Offset, Sequence};
+use rideshare::domain::ids::{Epoch, NodeId, Offset, Sequence};
 use rideshare::domain::log::RecordBody;
-use rideshare::domain::message::{ReadResult, Reply};
+use rideshare::domain::message::{Progress, ReadResult, Reply, Role};
 use rideshare::domain::request::Consistency;
+use rideshare::ports::progress::ProgressFeed;
 use rideshare::ports::requests::{
     Consumer, Correlation, Deliveries, Delivery, Queue, Rank, RequestReceiver, RequestsError,
 };
 use tokio::sync::broadcast;
+use tokio::time::sleep;
 
 use super::{World, count};
 
@@ -56,18 +60,25 @@ impl Deliveries for LosableDeliveries {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn reads_are_not_served_again_before_the_end_of_the_log_is_reached_anew() {
+/// A slave that has answered a read, at the beginning of its log.
+async fn slave(bell: &broadcast::Sender<()>) -> World {
     let requests = MemoryRequests::new(RequestsSettings::default());
-    let bell = broadcast::Sender::new(1);
     let losable = LosableRequests { requests: requests.receiver(), bell: bell.clone() };
     let mut world = World::start_with(requests.sender(), losable, false);
     world.append(RecordBody::Epoch { master: NodeId::new("another"), on_own_data: false }).await;
     world.send(Queue::Read, 1, count(Consistency::Session(Offset(0)))).await;
     assert!(world.reply().await.is_some());
+    world
+}
+
+/// Puts something into the log that the slave cannot read yet.
+async fn append_unread(world: &World) {
     world.reading.send_replace(false);
     world.append(RecordBody::Batch { sequence: Sequence(0), entries: Vec::new() }).await;
-    bell.send(()).unwrap();
+}
+
+/// The slave answers reads once it has read that.
+async fn check_that_reads_wait(mut world: World) {
     world.send(Queue::Read, 2, count(Consistency::Eventual)).await;
     assert_eq!(world.reply().await, None, "meanwhile the log may have become another one");
     world.reading.send_replace(true);
@@ -76,4 +87,29 @@ async fn reads_are_not_served_again_before_the_end_of_the_log_is_reached_anew() 
         world.reply().await,
         Some((Correlation(2), Reply::Read { offset: Offset(1), result }))
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn reads_are_not_served_again_before_the_end_of_the_log_is_reached_anew() {
+    let bell = broadcast::Sender::new(1);
+    let world = slave(&bell).await;
+    append_unread(&world).await;
+    bell.send(()).unwrap();
+    check_that_reads_wait(world).await;
+}
+
+/// While it served none it would not have seen that the queue was lost, and the log with it.
+#[tokio::test(start_paused = true)]
+async fn slave_that_was_too_far_behind_reaches_the_end_of_the_log_anew_before_it_serves() {
+    let world = slave(&broadcast::Sender::new(1)).await;
+    let tell = async |applied| {
+        let (node, role, epoch) = (NodeId::new("another"), Role::Master, Epoch(1));
+        let progress = Progress { node, role, epoch, applied: Some(applied), stalled: false };
+        world.progress.publish(&progress).await.unwrap();
+        sleep(Duration::from_secs(1)).await;
+    };
+    tell(Offset(5_000)).await;
+    append_unread(&world).await;
+    tell(Offset(1)).await;
+    check_that_reads_wait(world).await;
 }

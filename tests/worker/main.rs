@@ -42,6 +42,8 @@ struct World {
     /// Whether the worker may read the log.
     reading: watch::Sender<bool>,
     sender: MemorySender,
+    /// What the workers tell of themselves.
+    progress: MemoryProgress,
     replies: mpsc::Receiver<(Correlation, Reply)>,
 }
 
@@ -62,8 +64,10 @@ impl World {
         let reading = watch::Sender::new(true);
         let replies = sender.take_replies().unwrap();
         let held = HeldLog::new(log.clone(), reading.subscribe());
-        tokio::spawn(run(held, MemoryStores::new().open("n1"), receiver, founder));
-        Self { log, reading, sender, replies }
+        let progress = MemoryProgress::new(100);
+        let store = MemoryStores::new().open("n1");
+        tokio::spawn(run(held, store, receiver, progress.clone(), founder));
+        Self { log, reading, sender, progress, replies }
     }
 
     async fn send(&self, queue: Queue, number: u64, request: Request) {
@@ -91,13 +95,14 @@ fn run<L: Log + 'static, R: RequestReceiver + 'static>(
     log: L,
     store: MemoryStore,
     requests: R,
+    progress: MemoryProgress,
     founder: bool,
 ) -> impl Future<Output = Result<(), WorkerError>> + use<L, R> {
     let (lifeline, _) = mpsc::channel(1);
     let parts = Parts {
         log: Arc::new(log),
         requests: Arc::new(requests),
-        progress: Arc::new(MemoryProgress::new(100)),
+        progress: Arc::new(progress),
         coordination: Arc::new(MemoryCoordination::new(LONG * 10).session()),
         store: Arc::new(store),
         traces: Arc::new(Untold),

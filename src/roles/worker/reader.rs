@@ -25,7 +25,7 @@ const MAX_ANSWER_BYTES: usize = 32 * 1024 * 1024;
 const UNANSWERED: u16 = 256;
 /// Deliveries taken at a time.
 const MOST: usize = 64;
-/// The pause before another try to consume, and to give back what could not be answered.
+/// The pause before another try to consume, and before what could not be answered is given back.
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(100);
 
 /// What the driver asks of the reader.
@@ -43,13 +43,17 @@ pub(super) struct Reader {
     orders: mpsc::Receiver<Order>,
     events: mpsc::Sender<Event>,
     lag: Lag,
+    /// For a while nothing was consumed. The log is behind the same broker, and may be another one since.
+    doubtful: bool,
 }
 
-/// Why serving ended.
+/// Why serving ended, or did not begin.
 enum End {
     Stopped(oneshot::Sender<()>),
-    QueueLost,
-    Lagging,
+    /// The queue cannot be consumed, or the worker is too far behind.
+    Interrupted,
+    /// It could go on, but not without a look at the log.
+    Doubtful,
     Over,
 }
 
@@ -62,7 +66,7 @@ impl Reader {
         events: mpsc::Sender<Event>,
     ) -> Self {
         let lag = Lag { feed: parts.progress.subscribe(), master: None, most: settings.max_lag };
-        Self { parts, settings, position, orders, events, lag }
+        Self { parts, settings, position, orders, events, lag, doubtful: false }
     }
 
     /// Runs until the driver lets go.
@@ -73,11 +77,14 @@ impl Reader {
                 match self.serve().await {
                     End::Over => return,
                     End::Stopped(done) => Some(Order::Stop(done)),
-                    End::QueueLost => self.lose_log().await,
-                    End::Lagging => match timeout(PAUSE, self.orders.recv()).await {
-                        Ok(order) => order,
-                        Err(_) => continue,
-                    },
+                    End::Doubtful => self.lose_log().await,
+                    End::Interrupted => {
+                        self.doubtful = true;
+                        match timeout(PAUSE, self.orders.recv()).await {
+                            Ok(order) => order,
+                            Err(_) => continue,
+                        }
+                    }
                 }
             } else {
                 self.orders.recv().await
@@ -87,15 +94,22 @@ impl Reader {
                 Some(Order::Serve) => serving = true,
                 Some(Order::Stop(done)) => {
                     serving = false;
+                    // Whatever made it stop, it is told to serve again only at the end of the log.
+                    self.doubtful = false;
                     confirm(done);
                 }
             }
         }
     }
 
-    /// The log is behind the same broker, and may be another one when the queue is back: nothing is
-    /// served before the worker has joined anew. An order to serve from before that counts no more.
+    /// Makes the worker join anew, unless it was told to stop in the meantime. An order to serve from
+    /// before that counts no more.
     async fn lose_log(&mut self) -> Option<Order> {
+        while let Ok(order) = self.orders.try_recv() {
+            if let Order::Stop(_) = order {
+                return Some(order);
+            }
+        }
         // The driver outlives this task; a closed channel means that all is over.
         let _ = self.events.send(Event::LogLost).await;
         loop {
@@ -108,17 +122,20 @@ impl Reader {
 
     async fn serve(&mut self) -> End {
         if self.lag.is_too_large(&self.position) {
-            return End::Lagging;
+            return End::Interrupted;
         }
-        let consumer = match self.parts.requests.consume(&Queue::Read, UNANSWERED).await {
+        let room = if self.doubtful { 1 } else { UNANSWERED };
+        let mut consumer = match self.parts.requests.consume(&Queue::Read, room).await {
             Ok(consumer) => consumer,
             Err(error) => {
                 debug!(error = %chain(error), "cannot consume reads");
-                // With a log that can be read it would be lost again at once.
-                sleep(PAUSE).await;
-                return End::QueueLost;
+                return End::Interrupted;
             }
         };
+        if self.doubtful {
+            consumer.deliveries.close().await;
+            return End::Doubtful;
+        }
         info!("serving reads");
         self.serve_from(consumer).await
     }
@@ -138,7 +155,7 @@ impl Reader {
                 Some(()) = held.next() => {}
                 () = self.lag.listen() => if self.lag.is_too_large(&self.position) {
                     warn!("lagging too far behind the master, not serving reads");
-                    break End::Lagging;
+                    break End::Interrupted;
                 },
                 // A carrier may have handed over more than are to be carried out at a time.
                 received = consumer.deliveries.receive(MOST), if held.len() < usize::from(UNANSWERED) => match received {
@@ -147,14 +164,14 @@ impl Reader {
                     },
                     Err(error) => {
                         warn!(error = %chain(error), "read queue lost");
-                        return End::QueueLost;
+                        return End::Interrupted;
                     }
                 },
             }
         };
         drop(serving);
-        consumer.deliveries.close().await;
-        while held.next().await.is_some() {}
+        // What is held may have to end before others can.
+        tokio::join!(consumer.deliveries.close(), async { while held.next().await.is_some() {} });
         end
     }
 
