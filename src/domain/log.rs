@@ -397,6 +397,7 @@ mod tests {
             (3, batch(1, 2), false),
             (3, batch(2, 1), false),
             (4, office(4), true),
+            (4, office(2), true),
             (4, another(office(4)), false),
             (5, batch(3, 1), true),
             (5, office(2), false),
