@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use amqprs::{BasicProperties, FieldValue};
+use futures_util::future::OptionFuture;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout_at};
 use tokio_util::task::AbortOnDropHandle;
@@ -40,7 +41,7 @@ struct Waiting {
 
 /// What a whole message failed of, told to each of its requests.
 #[derive(Clone, Debug)]
-enum Failure {
+pub(super) enum Failure {
     Full,
     Unavailable(String),
 }
@@ -55,18 +56,14 @@ pub(super) struct Route {
 }
 
 /// What takes the messages of a lane.
-trait Carrier: Send + Sync + 'static {
+pub(super) trait Carrier: Send + Sync + 'static {
     /// Sends these requests as one message.
     fn publish(&self, parts: Vec<Part>) -> impl Future<Output = Result<(), Failure>> + Send;
 }
 
 impl Lane {
     /// With turns, messages go one after another.
-    pub(super) fn start(route: Route, turns: Option<Turns>) -> Self {
-        Self::start_on(route, turns)
-    }
-
-    fn start_on(carrier: impl Carrier, turns: Option<Turns>) -> Self {
+    pub(super) fn start(carrier: impl Carrier, turns: Option<Turns>) -> Self {
         let (waiting, next) = mpsc::channel(WAITING);
         let crowd = Arc::new(Crowd::default());
         let task = tokio::spawn(run(Arc::new(carrier), turns, next, Arc::clone(&crowd)));
@@ -159,8 +156,9 @@ impl Load {
         turn: Option<Turn>,
     ) {
         let Self { parts, askers, .. } = self;
-        let requests = parts.len();
-        let answer = turn.map(|turn| (turn.expect(parts[0].correlation), turn));
+        let (first, requests) = (parts[0].correlation, parts.len());
+        // The broker may take longer to confirm a message than a worker to answer it.
+        let answered = OptionFuture::from(turn.map(|turn| turn.end(first, requests)));
         let sent = async {
             let outcome = carrier.publish(parts).await;
             drop(permit);
@@ -168,48 +166,38 @@ impl Load {
                 let _ = asker.send(outcome.clone());
             }
         };
-        // The broker may take longer to confirm a message than a worker to answer it.
-        let answered = async {
-            if let Some((answer, turn)) = answer {
-                turn.end(answer, requests).await;
-            }
-        };
         tokio::join!(sent, answered);
     }
 }
 
 impl Carrier for Route {
-    async fn publish(&self, parts: Vec<Part>) -> Result<(), Failure> {
-        publish(self, parts).await
+    async fn publish(&self, mut parts: Vec<Part>) -> Result<(), Failure> {
+        let Some(reply_to) = self.reply_to.borrow().clone() else {
+            return Err(Failure::Unavailable("replies have no connection".to_owned()));
+        };
+        // What expires earlier than the rest is dropped by whoever receives it.
+        let longest = parts.iter().map(|part| part.expires_in_ms).max().unwrap_or_default();
+        let mut properties = properties(&reply_to, longest, 0);
+        let body = match parts.as_mut_slice() {
+            [part] => {
+                properties.with_correlation_id(&part.correlation.to_string());
+                std::mem::take(&mut part.body).into()
+            }
+            _ => {
+                bundle::mark(&mut properties);
+                bundle::pack(&parts)
+            }
+        };
+        let (exchange, routing_key) = (String::new(), self.queue.clone());
+        let message = Message { exchange, routing_key, properties, body, mandatory: true };
+        let wait = self.wait.min(Duration::from_millis(longest.into()));
+        self.publisher.publish(message, wait).await.map_err(|error| match error {
+            PublishError::Refused => Failure::Full,
+            PublishError::NotSent(error) | PublishError::Unconfirmed(error) => {
+                Failure::Unavailable(format!("{error:#}"))
+            }
+        })
     }
-}
-
-async fn publish(route: &Route, mut parts: Vec<Part>) -> Result<(), Failure> {
-    let Some(reply_to) = route.reply_to.borrow().clone() else {
-        return Err(Failure::Unavailable("replies have no connection".to_owned()));
-    };
-    // What expires earlier than the rest is dropped by whoever receives it.
-    let longest = parts.iter().map(|part| part.expires_in_ms).max().unwrap_or_default();
-    let mut properties = properties(&reply_to, longest, 0);
-    let body = match parts.as_mut_slice() {
-        [part] => {
-            properties.with_correlation_id(&part.correlation.to_string());
-            std::mem::take(&mut part.body).into()
-        }
-        _ => {
-            bundle::mark(&mut properties);
-            bundle::pack(&parts)
-        }
-    };
-    let (exchange, routing_key) = (String::new(), route.queue.clone());
-    let message = Message { exchange, routing_key, properties, body, mandatory: true };
-    let wait = route.wait.min(Duration::from_millis(longest.into()));
-    route.publisher.publish(message, wait).await.map_err(|error| match error {
-        PublishError::Refused => Failure::Full,
-        PublishError::NotSent(error) | PublishError::Unconfirmed(error) => {
-            Failure::Unavailable(format!("{error:#}"))
-        }
-    })
 }
 
 /// What every message with a request says of itself, but for whose it is.
@@ -304,7 +292,7 @@ mod tests {
             (None, vec![vec![1], vec![2], vec![3], vec![4]]),
         ] {
             let (told, mut messages) = mpsc::unbounded_channel();
-            let lane = Arc::new(Lane::start_on(Told(told), turns));
+            let lane = Arc::new(Lane::start(Told(told), turns));
             let mut sent = Vec::new();
             for correlation in 1..=4 {
                 let lane = Arc::clone(&lane);

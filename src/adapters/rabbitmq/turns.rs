@@ -17,7 +17,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::{sleep, timeout};
 
-use super::bundle::{MOST_BYTES, MOST_PARTS};
+use super::bundle;
 
 /// A turn is over after this, answered or not: nobody may be there to answer.
 const LONGEST: Duration = Duration::from_millis(25);
@@ -53,8 +53,8 @@ impl Crowd {
     }
 
     fn is_full(&self) -> bool {
-        self.requests.load(Ordering::Relaxed) >= MOST_PARTS
-            || self.bytes.load(Ordering::Relaxed) >= MOST_BYTES
+        let requests = self.requests.load(Ordering::Relaxed);
+        !bundle::has_room(requests, self.bytes.load(Ordering::Relaxed), 1)
     }
 
     /// Waits until there is enough for a full message.
@@ -102,28 +102,33 @@ impl Turns {
 }
 
 impl Turn {
-    /// Notices the answer to a request from now on.
-    pub(super) fn expect(&self, correlation: u64) -> Expected {
-        let (came, coming) = oneshot::channel();
-        self.answers.lock().insert(correlation, came);
-        Expected { answers: Arc::clone(&self.answers), correlation, coming }
-    }
-
-    /// Ends this turn once the message with so many requests is answered.
-    pub(super) async fn end(self, mut answer: Expected, requests: usize) {
-        let answered = timeout(LONGEST, &mut answer.coming).await.is_ok();
-        if answered && requests >= MANY {
-            sleep(MOMENT).await;
+    /// Ends this turn once the first of so many requests is answered, which is noticed from now on.
+    pub(super) fn end(self, first: u64, requests: usize) -> impl Future<Output = ()> {
+        let Self { permit, answers } = self;
+        let mut answer = Expected::of(answers, first);
+        async move {
+            let answered = timeout(LONGEST, &mut answer.coming).await.is_ok();
+            if answered && requests >= MANY {
+                sleep(MOMENT).await;
+            }
+            drop(permit);
         }
-        drop(self.permit);
     }
 }
 
 /// The answer that ends a turn.
-pub(super) struct Expected {
+struct Expected {
     answers: Arc<Answers>,
     correlation: u64,
     coming: oneshot::Receiver<()>,
+}
+
+impl Expected {
+    fn of(answers: Arc<Answers>, correlation: u64) -> Self {
+        let (came, coming) = oneshot::channel();
+        answers.lock().insert(correlation, came);
+        Self { answers, correlation, coming }
+    }
 }
 
 impl Drop for Expected {
@@ -152,6 +157,7 @@ impl Answers {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::adapters::rabbitmq::bundle::{MOST_BYTES, MOST_PARTS};
     use tokio::time::Instant;
 
     struct World {
@@ -170,8 +176,7 @@ mod tests {
     async fn wait_for_next(requests: usize, time: Duration) -> Duration {
         let World { answers, crowd, turns } = world();
         let turn = turns.next(&crowd).await.unwrap();
-        let expected = turn.expect(7);
-        tokio::spawn(turn.end(expected, requests));
+        tokio::spawn(turn.end(7, requests));
         tokio::spawn(async move {
             sleep(time).await;
             answers.came(6);
@@ -219,8 +224,7 @@ mod tests {
     async fn turn_that_is_given_up_is_over_and_leaves_nothing_behind() {
         let World { answers, crowd, turns } = world();
         let turn = turns.next(&crowd).await.unwrap();
-        let expected = turn.expect(7);
-        drop(turn.end(expected, 1));
+        drop(turn.end(7, 1));
         assert!(answers.lock().is_empty());
         assert!(turns.next(&crowd).await.is_some());
     }
