@@ -43,6 +43,9 @@ pub struct Copied {
     pub consistent_at: Option<Offset>,
 }
 
+/// Told when changes can be read, maybe more than once.
+pub type Visible<'a> = &'a (dyn Fn() + Send + Sync);
+
 /// A database with collections of documents, as every worker has one.
 ///
 /// Contract:
@@ -50,6 +53,8 @@ pub struct Copied {
 ///   after a crash the stored history is one that was given, and every change up to it is there.
 ///   Repeating changes is harmless. Readers see each document whole, and no document older than
 ///   the history that `apply` has returned for: a database that fell back says so instead.
+/// - `apply_telling` calls `visible` before it returns `Ok`, and not before readers see all changes.
+///   That the history is stored, it does not say.
 /// - Reads mean what `domain::filter` and `domain::query` say, in the order they say.
 #[async_trait]
 pub trait Store: Send + Sync {
@@ -57,7 +62,17 @@ pub trait Store: Send + Sync {
     async fn history(&self) -> Result<History, StoreError>;
 
     /// Carries out changes in order and then records `history`. Idempotent.
-    async fn apply(&self, changes: &[Change], history: &History) -> Result<(), StoreError>;
+    async fn apply(&self, changes: &[Change], history: &History) -> Result<(), StoreError> {
+        self.apply_telling(changes, history, &|| ()).await
+    }
+
+    /// Like [`Store::apply`], for those who wait for the changes only.
+    async fn apply_telling(
+        &self,
+        changes: &[Change],
+        history: &History,
+        visible: Visible<'_>,
+    ) -> Result<(), StoreError>;
 
     /// The documents with these ids, in any order; missing ones are left out.
     async fn get(

@@ -12,7 +12,7 @@ use rideshare::domain::ids::DatabaseAddress;
 use rideshare::domain::log::{Change, History};
 use rideshare::domain::message::Collection;
 use rideshare::domain::query::Query;
-use rideshare::ports::store::{Copied, Store, StoreError};
+use rideshare::ports::store::{Copied, Store, StoreError, Visible};
 use tokio::sync::Notify;
 
 use crate::store::{PLENTY, StoreFactory};
@@ -73,8 +73,13 @@ impl Store for Slow {
         self.store.history().await
     }
 
-    async fn apply(&self, changes: &[Change], history: &History) -> Result<(), StoreError> {
-        self.store.apply(changes, history).await?;
+    async fn apply_telling(
+        &self,
+        changes: &[Change],
+        history: &History,
+        visible: Visible<'_>,
+    ) -> Result<(), StoreError> {
+        self.store.apply_telling(changes, history, visible).await?;
         if self.fails {
             return Err(StoreError::Unavailable(anyhow::anyhow!("no answer")));
         }

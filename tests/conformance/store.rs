@@ -76,6 +76,7 @@ macro_rules! store_conformance {
             large_document_and_large_batch_are_stored,
             reads_see_each_document_whole_while_it_is_replaced,
             read_after_apply_sees_what_was_applied,
+            changes_can_be_read_once_they_are_told_to_be_visible,
             // reading
             get_returns_what_there_is_and_leaves_out_the_rest,
             get_of_many_keys_returns_each_document_once,

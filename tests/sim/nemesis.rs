@@ -70,11 +70,12 @@ const ALL: [Disruption; 20] = [
 ];
 
 /// Steps at which a crash is most likely to hurt.
-const STEPS: [&str; 16] = [
+const STEPS: [&str; 17] = [
     "append",
     "appended",
     "apply",
     "half applied",
+    "visible",
     "applied",
     "answer",
     "answered",

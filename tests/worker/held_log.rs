@@ -10,28 +10,32 @@ use rideshare::ports::log::{Bounds, Log, LogError, LogItem, LogTail};
 use tokio::sync::watch;
 
 pub(crate) struct HeldLog {
-    log: MemoryLog,
+    log: watch::Receiver<MemoryLog>,
     reading: watch::Receiver<bool>,
 }
 
 impl HeldLog {
-    pub(crate) fn new(log: MemoryLog, reading: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(log: watch::Receiver<MemoryLog>, reading: watch::Receiver<bool>) -> Self {
         Self { log, reading }
+    }
+
+    fn log(&self) -> MemoryLog {
+        self.log.borrow().clone()
     }
 }
 
 #[async_trait]
 impl Log for HeldLog {
     async fn append(&self, record: Arc<Record>) -> Result<(), LogError> {
-        self.log.append(record).await
+        self.log().append(record).await
     }
 
     async fn bounds(&self) -> Result<Bounds, LogError> {
-        self.log.bounds().await
+        self.log().bounds().await
     }
 
     async fn tail(&self, from: Offset) -> Result<Box<dyn LogTail>, LogError> {
-        let (tail, reading) = (self.log.tail(from).await?, self.reading.clone());
+        let (tail, reading) = (self.log().tail(from).await?, self.reading.clone());
         Ok(Box::new(HeldTail { tail, reading }))
     }
 }

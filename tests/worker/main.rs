@@ -4,6 +4,7 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
 mod held_log;
+mod held_store;
 mod lost_log;
 mod lost_queue;
 
@@ -12,7 +13,7 @@ use std::time::Duration;
 
 use rideshare::adapters::memory::{
     LogSettings, MemoryCoordination, MemoryLog, MemoryProgress, MemoryRequests, MemorySender,
-    MemoryStore, MemoryStores, RequestsSettings,
+    MemoryStores, RequestsSettings,
 };
 use rideshare::domain::document::{CollectionName, Document, DocumentId};
 use rideshare::domain::ids::{Epoch, LogId, NodeId, Offset, Pid, RequestId, Sequence};
@@ -24,10 +25,12 @@ use rideshare::domain::request::{
 };
 use rideshare::ports::log::Log;
 use rideshare::ports::requests::{Correlation, Queue, RequestReceiver, RequestSender};
+use rideshare::ports::store::Store;
 use rideshare::ports::traces::Untold;
 use rideshare::roles::ambient::Ambient;
 use rideshare::roles::worker::{self, Parts, Settings, WorkerError};
 use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -38,13 +41,16 @@ const LONG: Duration = Duration::from_secs(5);
 
 /// One worker and its only client.
 struct World {
-    log: MemoryLog,
+    /// As it is now; another one when it was lost.
+    log: watch::Sender<MemoryLog>,
     /// Whether the worker may read the log.
     reading: watch::Sender<bool>,
     sender: MemorySender,
     /// What the workers tell of themselves.
     progress: MemoryProgress,
     replies: mpsc::Receiver<(Correlation, Reply)>,
+    /// Ends as the worker does.
+    worker: JoinHandle<Result<(), WorkerError>>,
 }
 
 impl World {
@@ -60,14 +66,21 @@ impl World {
     where
         R: RequestReceiver + 'static,
     {
-        let log = MemoryLog::new(LogSettings::default());
+        Self::start_over(sender, receiver, MemoryStores::new().open("n1"), founder)
+    }
+
+    fn start_over<R, S>(sender: MemorySender, receiver: R, store: S, founder: bool) -> Self
+    where
+        R: RequestReceiver + 'static,
+        S: Store + 'static,
+    {
+        let log = watch::Sender::new(MemoryLog::new(LogSettings::default()));
         let reading = watch::Sender::new(true);
         let replies = sender.take_replies().unwrap();
-        let held = HeldLog::new(log.clone(), reading.subscribe());
+        let held = HeldLog::new(log.subscribe(), reading.subscribe());
         let progress = MemoryProgress::new(100);
-        let store = MemoryStores::new().open("n1");
-        tokio::spawn(run(held, store, receiver, progress.clone(), founder));
-        Self { log, reading, sender, progress, replies }
+        let worker = tokio::spawn(run(held, store, receiver, progress.clone(), founder));
+        Self { log, reading, sender, progress, replies, worker }
     }
 
     async fn send(&self, queue: Queue, number: u64, request: Request) {
@@ -79,8 +92,17 @@ impl World {
         timeout(LONG, self.replies.recv()).await.ok().flatten()
     }
 
+    fn log(&self) -> MemoryLog {
+        self.log.borrow().clone()
+    }
+
     async fn append(&self, body: RecordBody) {
-        self.log.append(record(body)).await.unwrap();
+        self.log().append(record(body)).await.unwrap();
+    }
+
+    /// From now on whoever looks for the log finds an empty one.
+    fn lose_log(&self) {
+        self.log.send_replace(MemoryLog::new(LogSettings::default()));
     }
 }
 
@@ -91,13 +113,13 @@ fn record(body: RecordBody) -> Arc<Record> {
 }
 
 /// The worker itself.
-fn run<L: Log + 'static, R: RequestReceiver + 'static>(
+fn run<L: Log + 'static, S: Store + 'static, R: RequestReceiver + 'static>(
     log: L,
-    store: MemoryStore,
+    store: S,
     requests: R,
     progress: MemoryProgress,
     founder: bool,
-) -> impl Future<Output = Result<(), WorkerError>> + use<L, R> {
+) -> impl Future<Output = Result<(), WorkerError>> + use<L, S, R> {
     let (lifeline, _) = mpsc::channel(1);
     let parts = Parts {
         log: Arc::new(log),
@@ -116,7 +138,7 @@ fn run<L: Log + 'static, R: RequestReceiver + 'static>(
         founder,
         batch_requests: 10,
         max_lag: 1_000,
-        store_patience: LONG,
+        store_patience: LONG * 10,
     };
     worker::run(parts, settings, CancellationToken::new())
 }
@@ -154,10 +176,10 @@ async fn write_is_answered_only_after_its_record_was_read_back() {
     world.send(Queue::Write, 1, insert(1)).await;
     assert!(matches!(world.reply().await, Some((Correlation(1), Reply::Written { .. }))));
     world.reading.send_replace(false);
-    let before = world.log.bounds().await.unwrap().next;
+    let before = world.log().bounds().await.unwrap().next;
     world.send(Queue::Write, 2, insert(2)).await;
     assert_eq!(world.reply().await, None, "nobody has read the record back");
-    assert_eq!(world.log.bounds().await.unwrap().next, before.next(), "though it is in the log");
+    assert_eq!(world.log().bounds().await.unwrap().next, before.next(), "though it is in the log");
     world.reading.send_replace(true);
     let Some((Correlation(2), Reply::Written { offset, .. })) = world.reply().await else {
         panic!("no answer after the record was read back");

@@ -24,7 +24,7 @@ use crate::domain::ids::DatabaseAddress;
 use crate::domain::log::{Change, History};
 use crate::domain::message::Collection;
 use crate::domain::query::{self, Query};
-use crate::ports::store::{Copied, Store, StoreError};
+use crate::ports::store::{Copied, Store, StoreError, Visible};
 
 /// Larger documents are not remembered: the way to the database is the least of their costs.
 const LARGEST: usize = 64 * 1024;
@@ -205,9 +205,14 @@ impl Store for CachedStore {
         self.inner.history().await
     }
 
-    async fn apply(&self, changes: &[Change], history: &History) -> Result<(), StoreError> {
+    async fn apply_telling(
+        &self,
+        changes: &[Change],
+        history: &History,
+        visible: Visible<'_>,
+    ) -> Result<(), StoreError> {
         self.forget(changes);
-        let applied = self.heed(self.inner.apply(changes, history).await);
+        let applied = self.heed(self.inner.apply_telling(changes, history, visible).await);
         match applied {
             Ok(()) => self.remember(changes),
             // Who knows what was changed, and when.

@@ -17,7 +17,7 @@ use crate::domain::ids::DatabaseAddress;
 use crate::domain::log::{Change, History};
 use crate::domain::message;
 use crate::domain::query::{self, Query};
-use crate::ports::store::{Copied, Store, StoreError};
+use crate::ports::store::{Copied, Store, StoreError, Visible};
 
 /// How many documents a copy takes from its source at once.
 const COPY_DOCUMENTS: usize = 256;
@@ -123,12 +123,19 @@ impl Store for MemoryStore {
         Ok(lock(&self.disk.contents).history.clone())
     }
 
-    async fn apply(&self, changes: &[Change], history: &History) -> Result<(), StoreError> {
+    async fn apply_telling(
+        &self,
+        changes: &[Change],
+        history: &History,
+        visible: Visible<'_>,
+    ) -> Result<(), StoreError> {
         let mut contents = lock(&self.disk.contents);
         for change in changes {
             contents.apply(change);
         }
         contents.history = history.clone();
+        drop(contents);
+        visible();
         Ok(())
     }
 

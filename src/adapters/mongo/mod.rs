@@ -39,7 +39,7 @@ use crate::domain::ids::DatabaseAddress;
 use crate::domain::log::{Change, History};
 use crate::domain::message::Collection;
 use crate::domain::query::Query;
-use crate::ports::store::{Copied, Store, StoreError};
+use crate::ports::store::{Copied, Store, StoreError, Visible};
 
 pub use settings::MongoSettings;
 
@@ -134,12 +134,20 @@ impl MongoStore {
     }
 
     /// One try to apply. False if the server may have been replaced in the middle of it.
-    async fn try_apply(&self, changes: &[Change], next: &Stored) -> Result<bool, StoreError> {
+    async fn try_apply(
+        &self,
+        changes: &[Change],
+        next: &Stored,
+        visible: Visible<'_>,
+    ) -> Result<bool, StoreError> {
         let reader = self.reader().await?;
         let look = self.continuity.look();
         let seen = self.certain(&reader).await?;
         let attempt = self.writer.begin(&self.client).await?;
         write::apply(&attempt, changes).await?;
+        if !self.settings.journal {
+            visible();
+        }
         // What a history begins with no log could tell again.
         let journal = self.settings.journal || next.history.begins_on_own_data();
         let replaced = state::replace(&attempt, &seen.stored, next, journal).await?;
@@ -148,6 +156,8 @@ impl MongoStore {
             self.continuity.doubt();
             return Ok(false);
         }
+        // With the journal an apply is what the disk has.
+        visible();
         self.continuity.begin_again(look, next.clone());
         let interrupted = self.continuity.is_interrupted(look, &reader.database, reader.answer);
         Ok(!interrupted.await?)
@@ -170,12 +180,17 @@ impl Store for MongoStore {
         Ok(stored.history)
     }
 
-    async fn apply(&self, changes: &[Change], history: &History) -> Result<(), StoreError> {
+    async fn apply_telling(
+        &self,
+        changes: &[Change],
+        history: &History,
+        visible: Visible<'_>,
+    ) -> Result<(), StoreError> {
         let next = Stored::new(history.clone())?;
         // On a server that does not tell its life each new connection may make it necessary once
         // more, and there are soon enough of them.
         for _ in 0..=writer::CONNECTIONS + READ_CONNECTIONS {
-            if self.try_apply(changes, &next).await? {
+            if self.try_apply(changes, &next, visible).await? {
                 return Ok(());
             }
         }

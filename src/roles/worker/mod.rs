@@ -11,6 +11,7 @@ mod fetch;
 mod heartbeat;
 mod joining;
 mod leadership;
+mod leading;
 mod reader;
 mod replica;
 mod sequencer;

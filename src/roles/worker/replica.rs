@@ -15,7 +15,7 @@ use crate::domain::joining::Misfit;
 use crate::domain::log::{Admission, Change, History, Record, RecordBody};
 use crate::domain::planner::DuplicateWindow;
 use crate::ports::log::{LogError, LogItem, LogTail};
-use crate::ports::store::{Store, StoreError};
+use crate::ports::store::{Store, StoreError, Visible};
 use crate::roles::chain;
 use crate::roles::latest;
 
@@ -267,13 +267,22 @@ impl Replica {
 
     /// Applies what was judged, trying again for as long as the database may fail.
     pub(super) async fn apply(&mut self, judged: Judged) -> Result<News, ApplyError> {
+        self.apply_telling(judged, &|| ()).await
+    }
+
+    /// Like [`Replica::apply`]; tells as soon as the changes can be read.
+    pub(super) async fn apply_telling(
+        &mut self,
+        judged: Judged,
+        visible: Visible<'_>,
+    ) -> Result<News, ApplyError> {
         if judged.moved {
             let started = Instant::now();
             let mut pause = Duration::from_millis(10);
             // Before the first epoch there is nothing to hold, and who holds nothing begins at the
             // beginning: what a log said that has lost its own may not be what it will say.
             let begun = self.history.log_id.is_some();
-            while begun && let Err(error) = self.try_apply(&judged.changes).await {
+            while begun && let Err(error) = self.try_apply(&judged.changes, visible).await {
                 let lasting = matches!(error, StoreError::Internal(_));
                 if matches!(error, StoreError::FellBack) {
                     return Err(ApplyError::FellBack);
@@ -287,12 +296,13 @@ impl Replica {
             }
             self.publish();
         }
+        visible();
         Ok(judged.news)
     }
 
     /// One try, bounded: a database that hangs is as good as one that is away.
-    async fn try_apply(&self, changes: &[Change]) -> Result<(), StoreError> {
-        let applying = self.store.apply(changes, &self.history);
+    async fn try_apply(&self, changes: &[Change], visible: Visible<'_>) -> Result<(), StoreError> {
+        let applying = self.store.apply_telling(changes, &self.history, visible);
         timeout(self.patience, applying).await.unwrap_or_else(|_| {
             Err(StoreError::Unavailable(anyhow::anyhow!("the database did not answer in time")))
         })

@@ -7,7 +7,7 @@ use std::future::pending;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, timeout};
 use tracing::{Level, debug, enabled, info, warn};
 
@@ -15,11 +15,11 @@ use super::course::Course;
 use super::fetch::fetch;
 use super::joining::{Target, join};
 use super::leadership::{led, log_id};
+use super::leading::{Held, Leading};
 use super::replica::{ApplyError, Batch, JudgeError, News, Replica};
 use super::strong_reads::{StrongRead, StrongReads};
-use super::suspects::Suspects;
 use super::{Parts, Settings, WorkerError};
-use crate::domain::ids::{Epoch, Offset, Sequence};
+use crate::domain::ids::{Epoch, Sequence};
 use crate::domain::joining::check_whole;
 use crate::domain::log::{Entry, History, Record, RecordBody};
 use crate::domain::message::{Reply, Request};
@@ -27,7 +27,7 @@ use crate::domain::planner::{self, Answer};
 use crate::domain::promotion::Event;
 use crate::domain::request::{Acknowledgement, ReadOperation, WriteRequest};
 use crate::ports::log::{LogError, LogItem};
-use crate::ports::requests::{Consumer, Delivery, Queue, Rank, Ticket};
+use crate::ports::requests::{Delivery, Queue, Rank, Ticket};
 use crate::ports::store::StoreError;
 use crate::roles::chain;
 
@@ -86,15 +86,6 @@ impl From<ApplyError> for Interruption {
     }
 }
 
-struct Leading {
-    epoch: Epoch,
-    next_sequence: Sequence,
-    consumer: Consumer,
-    suspects: Suspects,
-}
-
-/// A write with the ticket of its delivery.
-pub(super) type Held = (Ticket, WriteRequest);
 /// A strong read with the ticket of its delivery, and until when it is waited for.
 type Read = (Ticket, (ReadOperation, Instant));
 
@@ -234,8 +225,7 @@ impl Sequencer {
         match self.parts.requests.consume_ranked(&Queue::Write, unanswered, rank).await {
             Ok(consumer) => {
                 let next_sequence = self.replica.history().next_sequence();
-                let suspects = Suspects::default();
-                self.leading = Some(Leading { epoch, next_sequence, consumer, suspects });
+                self.leading = Some(Leading::begin(epoch, next_sequence, consumer));
                 info!(%epoch, "accepting writes");
                 Ok(())
             }
@@ -371,8 +361,7 @@ impl Sequencer {
         let repeated = plan.answers.iter().filter(|answer| matches!(answer, Answer::Recorded(_)));
         metrics::counter!("rideshare_worker_duplicates_total").increment(repeated.count() as u64);
         let Some(leading) = &mut self.leading else { return Err(Interruption::Fenced) };
-        let (epoch, sequence) = (leading.epoch, leading.next_sequence);
-        leading.next_sequence = sequence.next();
+        let (epoch, sequence) = leading.name_batch();
         let answers = plan.answers;
         let record = self.record(epoch, RecordBody::Batch { sequence, entries: plan.entries });
         self.append(Arc::clone(&record)).await?;
@@ -410,47 +399,37 @@ impl Sequencer {
                 return Err(Interruption::LogLost);
             };
             let judged = self.replica.judge(items.map_err(interruption)?)?;
-            let own = judged
-                .news
-                .batch
-                .filter(|batch| (batch.epoch, batch.sequence) == (epoch, sequence));
-            if let Some(batch) = own {
-                tell_written(batch, entries);
-                course.pass("read back");
-                self.answer_written(&mut early, batch.offset, entries).await;
-            }
-            let news = self.replica.apply(judged).await?;
-            if let Some(batch) = own {
+            let is_own = |batch: &Batch| (batch.epoch, batch.sequence) == (epoch, sequence);
+            let (Some(batch), Some(leading)) = (judged.news.batch.filter(is_own), &self.leading)
+            else {
+                let news = self.replica.apply(judged).await?;
+                self.report(news).await?;
+                continue;
+            };
+            tell_written(batch, entries);
+            course.pass("read back");
+            leading.answer_written(early, batch.offset, entries).await;
+            // Nobody waits until the database has also noted down how far it is.
+            let visible = Notify::new();
+            let tell = || visible.notify_one();
+            let applying = self.replica.apply_telling(judged, &tell);
+            let answering = async {
+                visible.notified().await;
                 course.pass("apply");
-                self.answer_written(&mut late, batch.offset, entries).await;
-            }
-            self.report(news).await?;
-            if let Some(batch) = own {
+                leading.answer_written(late, batch.offset, entries).await;
                 course.pass("answer");
-                course.tell(self.parts.traces.as_ref(), &self.settings.node, batch);
-                return Ok(());
-            }
+                Ok(())
+            };
+            let (news, ()) = tokio::try_join!(applying, answering)?;
+            self.report(news).await?;
+            course.tell(self.parts.traces.as_ref(), &self.settings.node, batch);
+            return Ok(());
         }
     }
 
-    async fn answer_written(
-        &self,
-        answers: &mut Vec<(Ticket, Answer)>,
-        offset: Offset,
-        entries: &[Entry],
-    ) {
-        let replies = answers.drain(..).map(|(ticket, answer)| {
-            let recorded = answer.resolve(offset, entries);
-            (ticket, Reply::Written { offset: recorded.offset, outcome: recorded.outcome })
-        });
-        self.answer(replies.collect()).await;
-    }
-
-    /// An answer that cannot be sent is asked for again: the request comes back.
     async fn answer(&self, replies: Vec<(Ticket, Reply)>) {
-        let Some(leading) = self.leading.as_ref().filter(|_| !replies.is_empty()) else { return };
-        if let Err(error) = leading.consumer.answers.answer(replies).await {
-            warn!(error = %chain(error), "answers not sent");
+        if let Some(leading) = &self.leading {
+            leading.answer(replies).await;
         }
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::sequencer::Held;
+use super::leading::Held;
 use crate::domain::ids::RequestId;
 
 /// How often a write has come back that is suspected. After an ordinary failover each one that the

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rideshare::domain::document::{Document, MAX_DEPTH, Value};
 use rideshare::domain::log::History;
 use rideshare::domain::query::Query;
+use tokio::sync::Notify;
 
 use super::{
     PLENTY, StoreFactory, all, apply, clear, contents, delete, doc, docs, exactly, filter, history,
@@ -303,4 +304,27 @@ pub(crate) async fn read_after_apply_sees_what_was_applied<F: StoreFactory>(fact
         assert_eq!(by_field.unwrap(), [document]);
         assert_eq!(stored.unwrap(), history(n as u64));
     }
+}
+
+pub(crate) async fn changes_can_be_read_once_they_are_told_to_be_visible<F: StoreFactory>(
+    factory: &F,
+) {
+    let store = factory.open("visible").await;
+    for round in 1..=20 {
+        let document = doc(&format!(r#"{{"_id":1,"n":{round}}}"#));
+        let changes = [put(&users(), &document), put(&name("rides"), &document)];
+        let (visible, history) = (Notify::new(), history(round));
+        let tell = || visible.notify_one();
+        let applying = store.apply_telling(&changes, &history, &tell);
+        let reading = async {
+            visible.notified().await;
+            (all(&*store, &users()).await, all(&*store, &name("rides")).await)
+        };
+        let (applied, read) = tokio::join!(applying, reading);
+        applied.unwrap();
+        assert_eq!(read, (vec![document.clone()], vec![document]));
+    }
+    drop(store);
+    let store = factory.open("visible").await;
+    assert_eq!(store.history().await.unwrap(), history(20));
 }

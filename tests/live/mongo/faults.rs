@@ -2,6 +2,7 @@
 
 use std::slice;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document as BsonDocument, doc};
@@ -9,7 +10,7 @@ use rideshare::adapters::mongo::{MongoSettings, MongoStore};
 use rideshare::domain::document::{CollectionName, Document, DocumentId, Value};
 use rideshare::domain::filter::Filter;
 use rideshare::domain::ids::DatabaseAddress;
-use rideshare::domain::log::Change;
+use rideshare::domain::log::{Change, History};
 use rideshare::domain::query::Query;
 use rideshare::ports::store::{Store, StoreError};
 
@@ -140,9 +141,7 @@ async fn server_that_comes_back_with_less_is_noticed_before_anything_counts() {
     for applied in 1..=3 {
         store.apply(&[put(&one(applied))], &history(applied as u64)).await.unwrap();
     }
-    let notes = place.database().await.collection::<BsonDocument>("_rideshare");
-    let text = serde_json::to_string(&history(2)).unwrap();
-    notes.update_one(doc! {}, doc! { "$set": { "history": text } }).await.unwrap();
+    set_back(&place, &history(2)).await;
     proxy.reset_once();
 
     let read = patiently(async || store.find(&Query::all(things()), PLENTY).await).await;
@@ -168,12 +167,34 @@ async fn history_is_only_written_over_the_one_that_was_seen() {
     for applied in 1..=3 {
         store.apply(&[put(&one(applied))], &history(applied as u64)).await.unwrap();
     }
-    let notes = place.database().await.collection::<BsonDocument>("_rideshare");
-    let text = serde_json::to_string(&history(2)).unwrap();
-    notes.update_one(doc! {}, doc! { "$set": { "history": text } }).await.unwrap();
+    set_back(&place, &history(2)).await;
     let applied = store.apply(&[put(&one(4))], &history(4)).await;
     assert!(matches!(applied, Err(StoreError::FellBack)), "{applied:?}");
     assert_eq!(store.history().await.unwrap(), history(2));
+}
+
+/// With the journal whoever waits for changes waits for the disk, which has them with their history.
+#[tokio::test]
+async fn changes_are_told_to_be_visible_before_their_history_unless_there_is_a_journal() {
+    for journal in [false, true] {
+        let place = Place::new();
+        let settings = MongoSettings { journal, ..place.settings() };
+        let store = MongoStore::connect(settings).await.unwrap();
+        store.apply(&[put(&one(1))], &history(1)).await.unwrap();
+        set_back(&place, &history(0)).await;
+        let is_told = AtomicBool::new(false);
+        let tell = || is_told.store(true, Ordering::SeqCst);
+        let applied = store.apply_telling(&[put(&one(2))], &history(2), &tell).await;
+        assert!(matches!(applied, Err(StoreError::FellBack)), "{applied:?}");
+        assert_eq!(is_told.load(Ordering::SeqCst), !journal);
+    }
+}
+
+/// Puts an older history in the place of the one that is stored, past the adapter.
+async fn set_back(place: &Place, history: &History) {
+    let notes = place.database().await.collection::<BsonDocument>("_rideshare");
+    let text = serde_json::to_string(history).unwrap();
+    notes.update_one(doc! {}, doc! { "$set": { "history": text } }).await.unwrap();
 }
 
 /// Again while the connections that were broken are still to be found so.

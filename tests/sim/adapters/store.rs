@@ -13,7 +13,7 @@ use rideshare::domain::ids::{DatabaseAddress, Offset};
 use rideshare::domain::log::{Change, History};
 use rideshare::domain::message::Collection;
 use rideshare::domain::query::Query;
-use rideshare::ports::store::{Copied, Store, StoreError};
+use rideshare::ports::store::{Copied, Store, StoreError, Visible};
 
 use crate::host::Host;
 use crate::oracle::{digest, documents};
@@ -128,9 +128,12 @@ impl SimStore {
     /// Applies only some of the changes, and not the history.
     async fn apply_half(&self, changes: &[Change]) -> Result<(), StoreError> {
         let some = self.host.world.dice.below(changes.len() as u64 + 1);
-        let some = usize::try_from(some).unwrap_or_default();
+        self.apply_without_history(&changes[..usize::try_from(some).unwrap_or_default()]).await
+    }
+
+    async fn apply_without_history(&self, changes: &[Change]) -> Result<(), StoreError> {
         let history = self.disk.database.history().await?;
-        self.disk.database.apply(&changes[..some], &history).await
+        self.disk.database.apply(changes, &history).await
     }
 
     async fn check_state(&self, history: &History) -> Result<(), StoreError> {
@@ -154,7 +157,12 @@ impl Store for SimStore {
         Ok(history)
     }
 
-    async fn apply(&self, changes: &[Change], history: &History) -> Result<(), StoreError> {
+    async fn apply_telling(
+        &self,
+        changes: &[Change],
+        history: &History,
+        visible: Visible<'_>,
+    ) -> Result<(), StoreError> {
         self.host.disk_step("apply").await;
         let (world, plan) = (&self.host.world, &self.host.world.plan);
         if !world.is_calm() && world.dice.chance(20) {
@@ -179,7 +187,16 @@ impl Store for SimStore {
                 world.oracle().note_base(id, documents);
             }
         }
-        self.disk.database.apply(changes, history).await?;
+        if world.strikes("history late", plan.history_late) {
+            self.apply_without_history(changes).await?;
+            self.host.set_applied(history.applied);
+            visible();
+            self.host.disk_step("visible").await;
+            if self.is_fallen_back() {
+                return Err(StoreError::FellBack);
+            }
+        }
+        self.disk.database.apply_telling(changes, history, visible).await?;
         self.host.set_applied(history.applied);
         world.note(&self.host.name, "applied", || format!("{:?}", history.applied));
         self.check_state(history).await?;

@@ -34,7 +34,7 @@ use crate::domain::ids::DatabaseAddress;
 use crate::domain::log::{Change, History};
 use crate::domain::message::Collection;
 use crate::domain::query::Query;
-use crate::ports::store::{Copied, Store, StoreError};
+use crate::ports::store::{Copied, Store, StoreError, Visible};
 
 /// What an address of ours starts with; the rest is an absolute path.
 const SCHEME: &str = "sqlite:";
@@ -150,9 +150,16 @@ impl Store for SqliteStore {
         self.readers.run(job).await?
     }
 
-    async fn apply(&self, changes: &[Change], history: &History) -> Result<(), StoreError> {
+    async fn apply_telling(
+        &self,
+        changes: &[Change],
+        history: &History,
+        visible: Visible<'_>,
+    ) -> Result<(), StoreError> {
         let (changes, history) = (changes.to_vec(), history.clone());
-        self.writer.run(move |writer, _| writer.apply(&changes, &history)).await?
+        self.writer.run(move |writer, _| writer.apply(&changes, &history)).await??;
+        visible();
+        Ok(())
     }
 
     async fn get(
