@@ -6,6 +6,7 @@ use anyhow::anyhow;
 use async_trait::async_trait;
 use rideshare::adapters::memory::{MemoryRequests, RequestsSettings};
 use rideshare::domain::ids::{Epoch, NodeId, Offset, Sequence};
+use rideshare::domain::joining::Misfit;
 use rideshare::domain::log::RecordBody;
 use rideshare::domain::message::{Progress, ReadResult, Reply, Role};
 use rideshare::domain::request::Consistency;
@@ -13,10 +14,11 @@ use rideshare::ports::progress::ProgressFeed;
 use rideshare::ports::requests::{
     Consumer, Correlation, Deliveries, Delivery, Queue, Rank, RequestReceiver, RequestsError,
 };
+use rideshare::roles::worker::WorkerError;
 use tokio::sync::broadcast;
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 
-use super::{World, count};
+use super::{LONG, World, count};
 
 /// Loses whatever is consumed when the bell rings; it can be consumed again at once.
 struct LosableRequests<R> {
@@ -112,4 +114,17 @@ async fn slave_that_was_too_far_behind_reaches_the_end_of_the_log_anew_before_it
     append_unread(&world).await;
     tell(Offset(1)).await;
     check_that_reads_wait(world).await;
+}
+
+/// The length of the log does not show that it was lost where late appends stand in it by now.
+#[tokio::test(start_paused = true)]
+async fn worker_that_joins_anew_looks_at_the_last_record_again() {
+    let bell = broadcast::Sender::new(1);
+    let world = slave(&bell).await;
+    world.lose_log();
+    world.append(RecordBody::Batch { sequence: Sequence(0), entries: Vec::new() }).await;
+    bell.send(()).unwrap();
+    let ended = timeout(LONG, world.worker).await.expect("it ends").unwrap();
+    let misfit = Misfit::Another { offset: Offset(0) };
+    assert!(matches!(&ended, Err(WorkerError::LogLost(found)) if *found == misfit), "{ended:?}");
 }
