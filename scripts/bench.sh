@@ -11,6 +11,8 @@
 # listens on loopback and is ended with the script. The machine should have nothing else to do.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=lib/machine.sh
+source scripts/lib/machine.sh
 
 readonly EVE='eve==2.3.1 gunicorn==27.0.1'
 readonly EVE_WORKERS=4
@@ -120,10 +122,7 @@ for ((repetition = 1; repetition <= repetitions; repetition++)); do
 done
 
 versions() {
-    local processor memory
-    processor=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
-    memory=$(awk '/MemTotal/ { printf "%.0f GiB", $2 / 1048576 }' /proc/meminfo)
-    echo "$(date +%F): $(nproc) × $processor, $memory, $(uname -sr);"
+    echo "$(machine);"
     echo "RabbitMQ $(dpkg-query -Wf '${Version}' rabbitmq-server 2>/dev/null || echo '?'),"
     echo "mongod $(.services/bin/mongod --version | sed -n 's/^db version v//p'),"
     echo "$EVE ($EVE_WORKERS workers)."

@@ -11,6 +11,8 @@
 # python3. Everything listens on loopback and is ended with the script.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+# shellcheck source=lib/machine.sh
+source scripts/lib/machine.sh
 
 readonly PORT=18380
 readonly URL=http://127.0.0.1:$PORT
@@ -113,6 +115,7 @@ table() {
     printf '\n### %s\n\n| %s | A second | p50 ms | p99 ms | Failed |\n|--:|--:|--:|--:|--:|\n' "$1" "$2"
 }
 
+emptied=()
 await 60 answers
 # And no more, however much is read.
 scale 1
@@ -136,9 +139,9 @@ scale 1
 
     for kind in write read; do
         table "${kind^}s, 64 connections, by slaves on this machine" 'Slaves'
-        for slaves in 1 2 4 8; do
+        for slaves in 1 2 4 8 16; do
             scale "$slaves"
-            await 60 slaves_are "$slaves"
+            await 120 slaves_are "$slaves"
             echo "| $slaves | $(measure "$kind") |"
         done
         scale 1
@@ -163,9 +166,14 @@ for first in range(0, $documents, 1000):
         echo "| $documents | $(($(now_ms) - begun)) |"
         scale 1
         await 60 slaves_are 1
+        begun=$(now_ms)
         curl --silent --fail --output /dev/null --header 'Content-Type: application/json' \
             --data '{"op":"clear","collections":["growth"]}' "$URL/api/v1/db/write"
+        emptied+=("| $documents | $(($(now_ms) - begun)) |")
     done
+
+    printf '\n### A collection is emptied, by the number of documents\n\n| Documents | ms |\n|--:|--:|\n'
+    printf '%s\n' "${emptied[@]}"
 
     printf '\n### A failover, by what the next master lacks of the log\n\n'
     printf '| Seconds of writes | Records | Master after ms |\n|--:|--:|--:|\n'
@@ -201,6 +209,7 @@ for first in range(0, $documents, 1000):
 
 {
     sed '/^<!-- growth -->$/q' docs/performance.md
+    printf '\n%s. A run took %s s.\n' "$(machine)" "$seconds"
     cat "$work/tables"
     echo
     sed -n '/^<!-- end of growth -->$/,$p' docs/performance.md
