@@ -53,9 +53,10 @@ trap finish EXIT
 
 scripts/services.sh start
 eval "$(scripts/services.sh env)"
-# A small queue, so that too many requests are soon too many.
+# A small queue, so that too many requests are soon too many; and sessions that outlive a slave's standing
+# still, so that it is not taken for dead.
 RIDESHARE_CONTAINERS__STATE_DIR=$work/workers RIDESHARE_LIMITS__IN_FLIGHT=512 \
-    "$rideshare" orchestrator --port "$PORT" >"$work/log" 2>&1 &
+    RIDESHARE_ZOOKEEPER__SESSION_TIMEOUT_MS=20000 "$rideshare" orchestrator --port "$PORT" >"$work/log" 2>&1 &
 orchestrator=$!
 
 # await SECONDS COMMAND...
