@@ -74,6 +74,15 @@ pub enum Misfit {
         /// Where that shows.
         offset: Offset,
     },
+    /// The log was another one when this database was made from it, which holds all that had begun.
+    #[error(
+        "the log at offset {offset} is not what this database was made from, which holds every epoch that \
+         had begun: the log has lost its data, and something else stands there"
+    )]
+    Changed {
+        /// Where that shows.
+        offset: Offset,
+    },
     /// Somebody said whose data to go on with, and that worker has not begun; it may never do.
     #[error(
         "the log was lost, and is to begin anew with the data of {base}, which it has not done yet; this \
@@ -138,6 +147,17 @@ pub fn check_whole(reached: &History, admitted: Epoch) -> Result<(), Misfit> {
     Err(Misfit::Cut { admitted })
 }
 
+/// Why a database that holds this does not belong to a log that has another record at `offset`: one of the
+/// two is of a time when the log was lost. The newest epoch that is known to have begun tells which.
+#[must_use]
+pub fn differing(held: &History, admitted: Epoch, offset: Offset) -> Misfit {
+    if admitted > Epoch(0) && held.has_begun(admitted) {
+        Misfit::Changed { offset }
+    } else {
+        Misfit::Another { offset }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -196,6 +216,21 @@ mod tests {
             let found = way(&own, stored, led.as_ref(), bounds);
             assert_eq!(found, expected, "{stored:?} {led:?} {bounds:?}");
         }
+    }
+
+    #[test]
+    fn where_both_differ_the_one_with_the_newest_epoch_is_right() {
+        let offset = Offset(7);
+        let mut stored = held("log", 9);
+        assert_eq!(
+            differing(&stored, Epoch(0), offset),
+            Misfit::Another { offset },
+            "nobody knows"
+        );
+        assert_eq!(differing(&stored, Epoch(3), offset), Misfit::Another { offset });
+        stored.terms.push(Term { epoch: Epoch(3), begun: Offset(5), batches: Sequence(0) });
+        assert_eq!(differing(&stored, Epoch(3), offset), Misfit::Changed { offset });
+        assert_eq!(differing(&stored, Epoch(4), offset), Misfit::Another { offset });
     }
 
     #[test]

@@ -54,7 +54,8 @@ pub type Visible<'a> = &'a (dyn Fn() + Send + Sync);
 ///   Repeating changes is harmless. Readers see each document whole, and no document older than
 ///   the history that `apply` has returned for: a database that fell back says so instead.
 /// - `apply_telling` calls `visible` before it returns `Ok`, and not before readers see all changes.
-///   That the history is stored, it does not say.
+///   The history may not be stored by then, so that a database which is set back right after it is not
+///   noticed: what is read or written next has to wait for the end.
 /// - Reads mean what `domain::filter` and `domain::query` say, in the order they say.
 #[async_trait]
 pub trait Store: Send + Sync {

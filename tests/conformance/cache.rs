@@ -13,7 +13,7 @@ use rideshare::domain::log::{Change, History};
 use rideshare::domain::message::Collection;
 use rideshare::domain::query::Query;
 use rideshare::ports::store::{Copied, Store, StoreError, Visible};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::store::{PLENTY, StoreFactory};
 
@@ -58,12 +58,27 @@ struct Slow {
     hold: Option<Arc<Notify>>,
     fails: bool,
     cannot_read: bool,
+    /// Where set, an apply takes a permit before the changes, and one before its end.
+    steps: Option<Arc<Semaphore>>,
 }
 
 impl Slow {
     fn new() -> Self {
         let store = MemoryStores::new().open("n1");
-        Self { store, asked: AtomicUsize::new(0), hold: None, fails: false, cannot_read: false }
+        Self {
+            store,
+            asked: AtomicUsize::new(0),
+            hold: None,
+            fails: false,
+            cannot_read: false,
+            steps: None,
+        }
+    }
+
+    async fn step(&self) {
+        if let Some(steps) = &self.steps {
+            steps.acquire().await.unwrap().forget();
+        }
     }
 }
 
@@ -79,7 +94,9 @@ impl Store for Slow {
         history: &History,
         visible: Visible<'_>,
     ) -> Result<(), StoreError> {
+        self.step().await;
         self.store.apply_telling(changes, history, visible).await?;
+        self.step().await;
         if self.fails {
             return Err(StoreError::Unavailable(anyhow::anyhow!("no answer")));
         }
@@ -206,6 +223,26 @@ async fn answer_that_a_change_has_overtaken_is_not_remembered() {
         hold.notify_one();
         assert_eq!(read(&store, 1).await, expected, "after {change:?}");
     }
+}
+
+/// Nor what a read found after the change had begun and before it was made.
+#[tokio::test]
+async fn read_sees_what_was_told_to_be_visible_whatever_was_read_before() {
+    let steps = Arc::new(Semaphore::new(0));
+    let slow = Slow { steps: Some(Arc::clone(&steps)), ..Slow::new() };
+    slow.store.apply(&[put(1, 1)], &History::default()).await.unwrap();
+    let store = CachedStore::new(Arc::new(slow), ROOM);
+    let (changes, history, visible) = ([put(1, 2)], History::default(), Notify::new());
+    let tell = || visible.notify_one();
+    let reading = async {
+        assert_eq!(read(&store, 1).await, Some(1));
+        steps.add_permits(1);
+        visible.notified().await;
+        assert_eq!(read(&store, 1).await, Some(2), "before the apply has ended");
+        steps.add_permits(1);
+    };
+    let (applied, ()) = tokio::join!(store.apply_telling(&changes, &history, &tell), reading);
+    applied.unwrap();
 }
 
 #[tokio::test]

@@ -1,8 +1,8 @@
 //! What stays of a log that had lost its data while a worker looked at it.
 
 use rideshare::adapters::memory::{
-    LogSettings, MemoryLog, MemoryProgress, MemoryRequests, MemoryStore, MemoryStores,
-    RequestsSettings,
+    LogSettings, MemoryCoordination, MemoryLog, MemoryProgress, MemoryRequests, MemoryStore,
+    MemoryStores, RequestsSettings,
 };
 use rideshare::domain::ids::{Epoch, LogId, NodeId, Offset, Sequence};
 use rideshare::domain::joining::Misfit;
@@ -34,7 +34,9 @@ async fn log_of(bodies: impl IntoIterator<Item = RecordBody>) -> MemoryLog {
 async fn follow(log: MemoryLog, store: &MemoryStore) -> Option<WorkerError> {
     let requests = MemoryRequests::new(RequestsSettings::default()).receiver();
     let progress = MemoryProgress::new(100);
-    let ended = timeout(LONG, run(log, store.clone(), requests, progress, false)).await;
+    let coordination = MemoryCoordination::new(LONG);
+    let running = run(log, store.clone(), requests, &coordination, progress, false);
+    let ended = timeout(LONG, running).await;
     ended.ok().and_then(Result::err)
 }
 

@@ -5,11 +5,13 @@ use std::time::Duration;
 use anyhow::anyhow;
 use async_trait::async_trait;
 use rideshare::adapters::memory::{MemoryRequests, RequestsSettings};
-use rideshare::domain::ids::{Epoch, NodeId, Offset, Sequence};
+use rideshare::domain::ids::{Epoch, LogId, NodeId, Offset, Sequence};
 use rideshare::domain::joining::Misfit;
 use rideshare::domain::log::RecordBody;
 use rideshare::domain::message::{Progress, ReadResult, Reply, Role};
 use rideshare::domain::request::Consistency;
+use rideshare::ports::containers::LOG_LOST;
+use rideshare::ports::coordination::{Coordination, LeaderRecord};
 use rideshare::ports::progress::ProgressFeed;
 use rideshare::ports::requests::{
     Consumer, Correlation, Deliveries, Delivery, Queue, Rank, RequestReceiver, RequestsError,
@@ -121,10 +123,14 @@ async fn slave_that_was_too_far_behind_reaches_the_end_of_the_log_anew_before_it
 async fn worker_that_joins_anew_looks_at_the_last_record_again() {
     let bell = broadcast::Sender::new(1);
     let world = slave(&bell).await;
+    let (another, log_id) = (NodeId::new("another"), LogId::new("history"));
+    let led = LeaderRecord { admitted: Epoch(1), ..LeaderRecord::new(Epoch(1), another, log_id) };
+    world.coordination.session().set_leader(&led, None).await.unwrap();
     world.lose_log();
     world.append(RecordBody::Batch { sequence: Sequence(0), entries: Vec::new() }).await;
     bell.send(()).unwrap();
-    let ended = timeout(LONG, world.worker).await.expect("it ends").unwrap();
-    let misfit = Misfit::Another { offset: Offset(0) };
-    assert!(matches!(&ended, Err(WorkerError::LogLost(found)) if *found == misfit), "{ended:?}");
+    let ended = timeout(LONG, world.worker).await.expect("it ends").unwrap().unwrap_err();
+    let misfit = Misfit::Changed { offset: Offset(0) };
+    assert!(matches!(&ended, WorkerError::LogLost(found) if *found == misfit), "{ended:?}");
+    assert_eq!(ended.exit_code(), LOG_LOST, "nobody is to lead with less than it holds");
 }

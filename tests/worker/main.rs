@@ -46,6 +46,7 @@ struct World {
     /// Whether the worker may read the log.
     reading: watch::Sender<bool>,
     sender: MemorySender,
+    coordination: MemoryCoordination,
     /// What the workers tell of themselves.
     progress: MemoryProgress,
     replies: mpsc::Receiver<(Correlation, Reply)>,
@@ -79,8 +80,10 @@ impl World {
         let replies = sender.take_replies().unwrap();
         let held = HeldLog::new(log.subscribe(), reading.subscribe());
         let progress = MemoryProgress::new(100);
-        let worker = tokio::spawn(run(held, store, receiver, progress.clone(), founder));
-        Self { log, reading, sender, progress, replies, worker }
+        let coordination = MemoryCoordination::new(LONG * 10);
+        let running = run(held, store, receiver, &coordination, progress.clone(), founder);
+        let worker = tokio::spawn(running);
+        Self { log, reading, sender, coordination, progress, replies, worker }
     }
 
     async fn send(&self, queue: Queue, number: u64, request: Request) {
@@ -117,6 +120,7 @@ fn run<L: Log + 'static, S: Store + 'static, R: RequestReceiver + 'static>(
     log: L,
     store: S,
     requests: R,
+    coordination: &MemoryCoordination,
     progress: MemoryProgress,
     founder: bool,
 ) -> impl Future<Output = Result<(), WorkerError>> + use<L, S, R> {
@@ -125,7 +129,7 @@ fn run<L: Log + 'static, S: Store + 'static, R: RequestReceiver + 'static>(
         log: Arc::new(log),
         requests: Arc::new(requests),
         progress: Arc::new(progress),
-        coordination: Arc::new(MemoryCoordination::new(LONG * 10).session()),
+        coordination: Arc::new(coordination.session()),
         store: Arc::new(store),
         traces: Arc::new(Untold),
         ambient: Ambient::real(),

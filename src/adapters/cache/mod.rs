@@ -212,7 +212,12 @@ impl Store for CachedStore {
         visible: Visible<'_>,
     ) -> Result<(), StoreError> {
         self.forget(changes);
-        let applied = self.heed(self.inner.apply_telling(changes, history, visible).await);
+        let told = || {
+            // Whoever asked before the changes were made may have left the document as it was.
+            self.forget(changes);
+            visible();
+        };
+        let applied = self.heed(self.inner.apply_telling(changes, history, &told).await);
         match applied {
             Ok(()) => self.remember(changes),
             // Who knows what was changed, and when.

@@ -145,6 +145,7 @@ impl MongoStore {
         let seen = self.certain(&reader).await?;
         let attempt = self.writer.begin(&self.client).await?;
         write::apply(&attempt, changes).await?;
+        // The journal has the changes for certain when it has the history behind them.
         if !self.settings.journal {
             visible();
         }
@@ -156,11 +157,12 @@ impl MongoStore {
             self.continuity.doubt();
             return Ok(false);
         }
-        // With the journal an apply is what the disk has.
-        visible();
         self.continuity.begin_again(look, next.clone());
-        let interrupted = self.continuity.is_interrupted(look, &reader.database, reader.answer);
-        Ok(!interrupted.await?)
+        if self.continuity.is_interrupted(look, &reader.database, reader.answer).await? {
+            return Ok(false);
+        }
+        visible();
+        Ok(true)
     }
 
     fn check_again(&self) {

@@ -106,7 +106,7 @@ pub enum WriteOperation {
 pub enum Acknowledgement {
     /// Read back from the log, so it will happen on every worker.
     Logged,
-    /// And applied by the master.
+    /// And readable at the master.
     #[default]
     Applied,
     /// And applied by this many slaves.

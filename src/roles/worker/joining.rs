@@ -139,11 +139,11 @@ async fn attempt(
     };
     // After a mere loss of the log the window is as good as ever, unless the log was lost while it
     // was still being fed; after a start it is empty.
-    let is_fed = *replica.history() == history && replica.read_up_to() >= history.next_offset();
-    let from = if let Some(last) = history.applied.filter(|_| is_fed) {
+    let is_as_good = *replica.history() == history && replica.is_fed();
+    let from = if let Some(last) = history.applied.filter(|_| is_as_good) {
         replica.announce(&history);
-        // The last record again: something else stands there where the log was lost and late appends
-        // have made it as long as it was.
+        // Reads the last record once more: where the log was lost, and late appends have made it as long
+        // as it had been, another one stands there.
         last.max(bounds.first)
     } else {
         let early = history.next_offset().0.saturating_sub(DuplicateWindow::RECORDS);

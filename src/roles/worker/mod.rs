@@ -112,7 +112,9 @@ impl WorkerError {
     #[must_use]
     pub const fn exit_code(&self) -> i32 {
         match self {
-            Self::LogLost(Misfit::Shorter { .. } | Misfit::Cut { .. }) => LOG_LOST,
+            Self::LogLost(Misfit::Shorter { .. } | Misfit::Cut { .. } | Misfit::Changed { .. }) => {
+                LOG_LOST
+            }
             Self::LogLost(Misfit::NotBegun { .. } | Misfit::Empty) => NOT_BEGUN,
             Self::LogLost(Misfit::LeftBehind { .. } | Misfit::Another { .. })
             | Self::ForeignLog { .. }

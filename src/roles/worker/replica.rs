@@ -11,7 +11,6 @@ use tracing::{debug, error, warn};
 
 use super::WorkerError;
 use crate::domain::ids::{Epoch, LogId, NodeId, Offset, Sequence};
-use crate::domain::joining::Misfit;
 use crate::domain::log::{Admission, Change, History, Record, RecordBody};
 use crate::domain::planner::DuplicateWindow;
 use crate::ports::log::{LogError, LogItem, LogTail};
@@ -66,6 +65,8 @@ pub(super) enum ApplyError {
 pub(super) enum JudgeError {
     /// The log does not tell everything, and there are no data yet: the replica has to copy some.
     Incomplete,
+    /// Another record stands where the database says to have taken one in.
+    Differs { offset: Offset },
     /// The worker cannot go on.
     Fatal(WorkerError),
 }
@@ -84,6 +85,8 @@ pub(super) struct Replica {
     tail: Option<Box<dyn LogTail>>,
     /// Where the tail stands: behind the history while it feeds the window.
     read_up_to: Offset,
+    /// Everything before this is in the window; further than the tail where that begins again.
+    fed_up_to: Offset,
     history: History,
     window: DuplicateWindow,
     position: latest::Sender<Position>,
@@ -103,6 +106,7 @@ impl Replica {
             store,
             tail: None,
             read_up_to: Offset(0),
+            fed_up_to: Offset(0),
             history: History::default(),
             window: DuplicateWindow::starting_at(Offset(0)),
             position,
@@ -114,6 +118,7 @@ impl Replica {
     /// Starts over from what the store holds, with a window that is fed from `floor` on.
     pub(super) fn reset(&mut self, history: History, floor: Offset) {
         self.history = history;
+        self.fed_up_to = floor;
         self.window = DuplicateWindow::starting_at(floor.max(self.history.judges_from()));
         self.publish();
     }
@@ -155,6 +160,11 @@ impl Replica {
     /// Everything before this was read and taken in, so that history and window are complete.
     pub(super) fn read_up_to(&self) -> Offset {
         self.read_up_to
+    }
+
+    /// Whether the window has seen all that the history has.
+    pub(super) fn is_fed(&self) -> bool {
+        self.fed_up_to >= self.history.next_offset()
     }
 
     pub(super) fn store(&self) -> &Arc<dyn Store> {
@@ -201,13 +211,17 @@ impl Replica {
         for LogItem { offset, record } in items {
             self.read_up_to = offset.next();
             match record {
-                Ok(record) => self.judge_record(offset, &record, &mut judged)?,
+                Ok(record) => {
+                    self.judge_record(offset, &record, &mut judged)?;
+                    self.fed_up_to = self.fed_up_to.max(offset.next());
+                }
                 Err(noise) if noise.newer => {
                     return Err(JudgeError::Fatal(WorkerError::Log(anyhow::Error::new(noise))));
                 }
                 Err(noise) => {
                     error!(%offset, %noise, "bytes in the log that are no record passed over");
                     self.history.pass_over(offset);
+                    self.fed_up_to = self.fed_up_to.max(offset.next());
                     judged.moved = true;
                 }
             }
@@ -223,11 +237,12 @@ impl Replica {
     ) -> Result<(), JudgeError> {
         let admission = self.history.admit(offset, record);
         if admission == Admission::Repeated && self.history.contradicts(offset, record) {
-            return Err(JudgeError::Fatal(WorkerError::LogLost(Misfit::Another { offset })));
+            return Err(JudgeError::Differs { offset });
         }
         match (admission, &record.body) {
             (Admission::Repeated, RecordBody::Batch { entries, .. }) => {
-                if offset >= self.window.floor() && self.history.had_admitted(offset, record) {
+                let is_new = offset >= self.fed_up_to.max(self.window.floor());
+                if is_new && self.history.had_admitted(offset, record) {
                     self.window.record(offset, entries);
                 }
                 return Ok(());

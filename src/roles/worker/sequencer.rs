@@ -16,11 +16,11 @@ use super::fetch::fetch;
 use super::joining::{Target, join};
 use super::leadership::{led, log_id};
 use super::leading::{Held, Leading};
-use super::replica::{ApplyError, Batch, JudgeError, News, Replica};
+use super::replica::{ApplyError, Batch, JudgeError, Judged, News, Replica};
 use super::strong_reads::{StrongRead, StrongReads};
 use super::{Parts, Settings, WorkerError};
 use crate::domain::ids::{Epoch, Sequence};
-use crate::domain::joining::check_whole;
+use crate::domain::joining::{check_whole, differing};
 use crate::domain::log::{Entry, History, Record, RecordBody};
 use crate::domain::message::{Reply, Request};
 use crate::domain::planner::{self, Answer};
@@ -64,16 +64,6 @@ pub(super) enum Interruption {
 impl From<WorkerError> for Interruption {
     fn from(error: WorkerError) -> Self {
         Self::Fatal(error)
-    }
-}
-
-impl From<JudgeError> for Interruption {
-    fn from(error: JudgeError) -> Self {
-        match error {
-            // It joins anew, and copies.
-            JudgeError::Incomplete => Self::LogLost,
-            JudgeError::Fatal(error) => Self::Fatal(error),
-        }
     }
 }
 
@@ -262,9 +252,22 @@ impl Sequencer {
         if let Some(target) = self.target {
             self.replica.gather(&mut items, target.offset).await.map_err(interruption)?;
         }
-        let judged = self.replica.judge(items)?;
+        let judged = self.judge(items)?;
         let news = self.replica.apply(judged).await?;
         self.report(news).await
+    }
+
+    fn judge(&mut self, items: Vec<LogItem>) -> Result<Judged, Interruption> {
+        self.replica.judge(items).map_err(|error| match error {
+            // It joins anew, and copies.
+            JudgeError::Incomplete => Interruption::LogLost,
+            JudgeError::Differs { offset } => {
+                let admitted = led(&self.parts).map_or(Epoch(0), |led| led.admitted);
+                let misfit = differing(self.replica.history(), admitted, offset);
+                Interruption::Fatal(WorkerError::LogLost(misfit))
+            }
+            JudgeError::Fatal(error) => Interruption::Fatal(error),
+        })
     }
 
     /// Passes on what the log said of epochs; a newer one than its own ends this office.
@@ -398,7 +401,7 @@ impl Sequencer {
                 warn!(%epoch, %sequence, "batch not read back in time");
                 return Err(Interruption::LogLost);
             };
-            let judged = self.replica.judge(items.map_err(interruption)?)?;
+            let judged = self.judge(items.map_err(interruption)?)?;
             let is_own = |batch: &Batch| (batch.epoch, batch.sequence) == (epoch, sequence);
             let (Some(batch), Some(leading)) = (judged.news.batch.filter(is_own), &self.leading)
             else {
@@ -409,7 +412,8 @@ impl Sequencer {
             tell_written(batch, entries);
             course.pass("read back");
             leading.answer_written(early, batch.offset, entries).await;
-            // Nobody waits until the database has also noted down how far it is.
+            // Who wrote does not wait until the database has noted how far it is; what is read or
+            // written next does.
             let visible = Notify::new();
             let tell = || visible.notify_one();
             let applying = self.replica.apply_telling(judged, &tell);

@@ -1,16 +1,22 @@
 //! Cases on `apply`, `history` and what lasts.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use futures_util::FutureExt;
 use rideshare::domain::document::{Document, MAX_DEPTH, Value};
 use rideshare::domain::log::History;
 use rideshare::domain::query::Query;
 use tokio::sync::Notify;
+use tokio::time::timeout;
 
 use super::{
     PLENTY, StoreFactory, all, apply, clear, contents, delete, doc, docs, exactly, filter, history,
     index, name, put, puts, users,
 };
+
+/// Longer than any apply of these cases takes.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) async fn new_store_is_empty_and_has_no_history<F: StoreFactory>(factory: &F) {
     let store = factory.open("new").await;
@@ -320,8 +326,8 @@ pub(crate) async fn changes_can_be_read_once_they_are_told_to_be_visible<F: Stor
             visible.notified().await;
             (all(&*store, &users()).await, all(&*store, &name("rides")).await)
         };
-        let (applied, read) = tokio::join!(applying, reading);
-        applied.unwrap();
+        let both = async { tokio::try_join!(applying, reading.map(Ok)) };
+        let ((), read) = timeout(PATIENCE, both).await.expect("it is told").unwrap();
         assert_eq!(read, (vec![document.clone()], vec![document]));
     }
     drop(store);
