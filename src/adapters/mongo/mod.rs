@@ -145,12 +145,12 @@ impl MongoStore {
         let seen = self.certain(&reader).await?;
         let attempt = self.writer.begin(&self.client).await?;
         write::apply(&attempt, changes).await?;
-        // The journal has the changes for certain when it has the history behind them.
-        if !self.settings.journal {
-            visible();
-        }
         // What a history begins with no log could tell again.
         let journal = self.settings.journal || next.history.begins_on_own_data();
+        // The journal has the changes for certain when it has the history behind them.
+        if !journal {
+            visible();
+        }
         let replaced = state::replace(&attempt, &seen.stored, next, journal).await?;
         attempt.succeeded();
         if !replaced {
@@ -161,7 +161,9 @@ impl MongoStore {
         if self.continuity.is_interrupted(look, &reader.database, reader.answer).await? {
             return Ok(false);
         }
-        visible();
+        if journal {
+            visible();
+        }
         Ok(true)
     }
 

@@ -211,20 +211,17 @@ impl Replica {
         for LogItem { offset, record } in items {
             self.read_up_to = offset.next();
             match record {
-                Ok(record) => {
-                    self.judge_record(offset, &record, &mut judged)?;
-                    self.fed_up_to = self.fed_up_to.max(offset.next());
-                }
+                Ok(record) => self.judge_record(offset, &record, &mut judged)?,
                 Err(noise) if noise.newer => {
                     return Err(JudgeError::Fatal(WorkerError::Log(anyhow::Error::new(noise))));
                 }
                 Err(noise) => {
                     error!(%offset, %noise, "bytes in the log that are no record passed over");
                     self.history.pass_over(offset);
-                    self.fed_up_to = self.fed_up_to.max(offset.next());
                     judged.moved = true;
                 }
             }
+            self.fed_up_to = self.fed_up_to.max(offset.next());
         }
         Ok(judged)
     }

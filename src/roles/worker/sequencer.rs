@@ -380,7 +380,7 @@ impl Sequencer {
         (epoch, sequence): (Epoch, Sequence),
         record: &Record,
         held: &[Held],
-        mut answers: Vec<Answer>,
+        answers: Vec<Answer>,
         mut course: Course,
     ) -> Result<(), Interruption> {
         let entries = match &record.body {
@@ -388,7 +388,7 @@ impl Sequencer {
             RecordBody::Epoch { .. } => &[],
         };
         let (mut early, mut late) = (Vec::new(), Vec::new());
-        for ((ticket, request), answer) in held.iter().zip(answers.drain(..)) {
+        for ((ticket, request), answer) in held.iter().zip(answers) {
             let queue = if request.acknowledgement == Acknowledgement::Logged {
                 &mut early
             } else {
