@@ -1,20 +1,20 @@
 //! The cache before a store: it keeps what every store keeps, and answers from memory.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 
 use async_trait::async_trait;
 use rideshare::adapters::cache::CachedStore;
-use rideshare::adapters::memory::{MemoryStore, MemoryStores};
-use rideshare::domain::document::{CollectionName, Document, DocumentId, Value};
+use rideshare::adapters::memory::MemoryStores;
+use rideshare::domain::document::{CollectionName, Document};
 use rideshare::domain::filter::Filter;
 use rideshare::domain::ids::DatabaseAddress;
 use rideshare::domain::log::{Change, History};
-use rideshare::domain::message::Collection;
 use rideshare::domain::query::Query;
-use rideshare::ports::store::{Copied, Store, StoreError, Visible};
-use tokio::sync::{Notify, Semaphore};
+use rideshare::ports::store::Store;
+use tokio::sync::{Notify, watch};
 
+use crate::slow_store::{Leave, Slow};
 use crate::store::{PLENTY, StoreFactory};
 
 const ROOM: usize = 1 << 20;
@@ -47,116 +47,6 @@ impl<const BYTES: usize> StoreFactory for Cached<BYTES> {
     }
 
     async fn clean_up(self) {}
-}
-
-/// A database that counts questions, and that answers the next one when it is told to, with what it
-/// held when it was asked.
-struct Slow {
-    store: MemoryStore,
-    asked: AtomicUsize,
-    /// Where set, answers and changes wait for it.
-    hold: Option<Arc<Notify>>,
-    fails: bool,
-    cannot_read: bool,
-    /// Where set, an apply takes a permit before the changes, and one before its end.
-    steps: Option<Arc<Semaphore>>,
-}
-
-impl Slow {
-    fn new() -> Self {
-        let store = MemoryStores::new().open("n1");
-        Self {
-            store,
-            asked: AtomicUsize::new(0),
-            hold: None,
-            fails: false,
-            cannot_read: false,
-            steps: None,
-        }
-    }
-
-    async fn step(&self) {
-        if let Some(steps) = &self.steps {
-            steps.acquire().await.unwrap().forget();
-        }
-    }
-}
-
-#[async_trait]
-impl Store for Slow {
-    async fn history(&self) -> Result<History, StoreError> {
-        self.store.history().await
-    }
-
-    async fn apply_telling(
-        &self,
-        changes: &[Change],
-        history: &History,
-        visible: Visible<'_>,
-    ) -> Result<(), StoreError> {
-        self.step().await;
-        self.store.apply_telling(changes, history, visible).await?;
-        self.step().await;
-        if self.fails {
-            return Err(StoreError::Unavailable(anyhow::anyhow!("no answer")));
-        }
-        Ok(())
-    }
-
-    async fn get(
-        &self,
-        collection: &CollectionName,
-        ids: &[DocumentId],
-    ) -> Result<Vec<Document>, StoreError> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        let found = self.store.get(collection, ids).await;
-        if let Some(hold) = &self.hold {
-            hold.notified().await;
-        }
-        if self.cannot_read {
-            return Err(StoreError::Unavailable(anyhow::anyhow!("no answer")));
-        }
-        found
-    }
-
-    async fn find(&self, query: &Query, max_bytes: usize) -> Result<Vec<Document>, StoreError> {
-        self.asked.fetch_add(1, Ordering::SeqCst);
-        self.store.find(query, max_bytes).await
-    }
-
-    async fn count(&self, query: &Query) -> Result<u64, StoreError> {
-        self.store.count(query).await
-    }
-
-    async fn distinct(
-        &self,
-        collection: &CollectionName,
-        filter: &Filter,
-        field: &str,
-        max_bytes: usize,
-    ) -> Result<Vec<Value>, StoreError> {
-        self.store.distinct(collection, filter, field, max_bytes).await
-    }
-
-    async fn collections(&self) -> Result<Vec<CollectionName>, StoreError> {
-        self.store.collections().await
-    }
-
-    async fn catalog(&self) -> Result<Vec<Collection>, StoreError> {
-        self.store.catalog().await
-    }
-
-    async fn check(&self) -> Result<(), StoreError> {
-        self.store.check().await
-    }
-
-    fn address(&self) -> DatabaseAddress {
-        self.store.address()
-    }
-
-    async fn copy_from(&self, source: &DatabaseAddress) -> Result<Copied, StoreError> {
-        self.store.copy_from(source).await
-    }
 }
 
 fn collection() -> CollectionName {
@@ -228,18 +118,18 @@ async fn answer_that_a_change_has_overtaken_is_not_remembered() {
 /// Nor what a read found after the change had begun and before it was made.
 #[tokio::test]
 async fn read_sees_what_was_told_to_be_visible_whatever_was_read_before() {
-    let steps = Arc::new(Semaphore::new(0));
-    let slow = Slow { steps: Some(Arc::clone(&steps)), ..Slow::new() };
+    let leave = watch::Sender::new(Leave::Nothing);
+    let slow = Slow { leave: leave.subscribe(), ..Slow::new() };
     slow.store.apply(&[put(1, 1)], &History::default()).await.unwrap();
     let store = CachedStore::new(Arc::new(slow), ROOM);
     let (changes, history, visible) = ([put(1, 2)], History::default(), Notify::new());
     let tell = || visible.notify_one();
     let reading = async {
         assert_eq!(read(&store, 1).await, Some(1));
-        steps.add_permits(1);
+        leave.send_replace(Leave::Changes);
         visible.notified().await;
         assert_eq!(read(&store, 1).await, Some(2), "before the apply has ended");
-        steps.add_permits(1);
+        leave.send_replace(Leave::History);
     };
     let (applied, ()) = tokio::join!(store.apply_telling(&changes, &history, &tell), reading);
     applied.unwrap();

@@ -10,6 +10,8 @@
 mod cases;
 #[path = "../support/generators.rs"]
 mod generators;
+#[path = "../support/slow_store.rs"]
+mod slow_store;
 
 mod cache;
 mod containers;

@@ -3,10 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a step that fails is a test that fails")]
 
+mod held_apply;
 mod held_log;
-mod held_store;
 mod lost_log;
 mod lost_queue;
+#[path = "../support/slow_store.rs"]
+mod slow_store;
 
 use std::sync::Arc;
 use std::time::Duration;

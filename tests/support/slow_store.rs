@@ -1,34 +1,52 @@
-//! A database that goes on with an apply only while the test lets it, and who waits for how much of it.
+//! A database in memory that counts questions, and that answers and changes only as far as a test lets it.
+//!
+//! Bring it into a test with `#[path = "../support/slow_store.rs"] mod slow_store;`.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use rideshare::adapters::memory::{MemoryRequests, MemoryStore, MemoryStores, RequestsSettings};
+use rideshare::adapters::memory::{MemoryStore, MemoryStores};
 use rideshare::domain::document::{CollectionName, Document, DocumentId, Value};
 use rideshare::domain::filter::Filter;
 use rideshare::domain::ids::DatabaseAddress;
 use rideshare::domain::log::{Change, History};
-use rideshare::domain::message::{Collection, ReadResult, Reply};
+use rideshare::domain::message::Collection;
 use rideshare::domain::query::Query;
-use rideshare::domain::request::Consistency;
-use rideshare::ports::requests::{Correlation, Queue};
 use rideshare::ports::store::{Copied, Store, StoreError, Visible};
-use tokio::sync::watch;
-
-use super::{World, count, insert};
+use tokio::sync::{Notify, watch};
 
 /// How far an apply may go.
 #[derive(Clone, Copy, PartialEq, PartialOrd)]
-enum Leave {
+pub(crate) enum Leave {
     Nothing,
     Changes,
     History,
 }
 
-struct HeldStore {
-    store: MemoryStore,
-    leave: watch::Receiver<Leave>,
+/// It answers the next question when it is told to, with what it held when it was asked.
+pub(crate) struct Slow {
+    pub(crate) store: MemoryStore,
+    pub(crate) asked: AtomicUsize,
+    /// Where set, answers wait for it.
+    pub(crate) hold: Option<Arc<Notify>>,
+    pub(crate) leave: watch::Receiver<Leave>,
+    pub(crate) fails: bool,
+    pub(crate) cannot_read: bool,
 }
 
-impl HeldStore {
+impl Slow {
+    pub(crate) fn new() -> Self {
+        Self {
+            store: MemoryStores::new().open("n1"),
+            asked: AtomicUsize::new(0),
+            hold: None,
+            leave: watch::Sender::new(Leave::History).subscribe(),
+            fails: false,
+            cannot_read: false,
+        }
+    }
+
     async fn wait_for(&self, wanted: Leave) {
         let mut leave = self.leave.clone();
         leave.wait_for(|given| *given >= wanted).await.unwrap();
@@ -36,7 +54,11 @@ impl HeldStore {
 }
 
 #[async_trait]
-impl Store for HeldStore {
+impl Store for Slow {
+    async fn history(&self) -> Result<History, StoreError> {
+        self.store.history().await
+    }
+
     async fn apply_telling(
         &self,
         changes: &[Change],
@@ -48,11 +70,11 @@ impl Store for HeldStore {
         self.store.apply(changes, &before).await?;
         visible();
         self.wait_for(Leave::History).await;
-        self.store.apply(&[], history).await
-    }
-
-    async fn history(&self) -> Result<History, StoreError> {
-        self.store.history().await
+        self.store.apply(&[], history).await?;
+        if self.fails {
+            return Err(StoreError::Unavailable(anyhow::anyhow!("no answer")));
+        }
+        Ok(())
     }
 
     async fn get(
@@ -60,10 +82,19 @@ impl Store for HeldStore {
         collection: &CollectionName,
         ids: &[DocumentId],
     ) -> Result<Vec<Document>, StoreError> {
-        self.store.get(collection, ids).await
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        let found = self.store.get(collection, ids).await;
+        if let Some(hold) = &self.hold {
+            hold.notified().await;
+        }
+        if self.cannot_read {
+            return Err(StoreError::Unavailable(anyhow::anyhow!("no answer")));
+        }
+        found
     }
 
     async fn find(&self, query: &Query, max_bytes: usize) -> Result<Vec<Document>, StoreError> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
         self.store.find(query, max_bytes).await
     }
 
@@ -100,33 +131,4 @@ impl Store for HeldStore {
     async fn copy_from(&self, source: &DatabaseAddress) -> Result<Copied, StoreError> {
         self.store.copy_from(source).await
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn write_waits_for_its_changes_and_what_is_read_or_written_next_for_the_history_too() {
-    let requests = MemoryRequests::new(RequestsSettings::default());
-    let leave = watch::Sender::new(Leave::History);
-    let store = HeldStore { store: MemoryStores::new().open("n1"), leave: leave.subscribe() };
-    let mut world = World::start_over(requests.sender(), requests.receiver(), store, true);
-    world.send(Queue::Write, 1, insert(1)).await;
-    world.reply().await.unwrap();
-
-    leave.send_replace(Leave::Nothing);
-    world.send(Queue::Write, 2, insert(2)).await;
-    assert_eq!(world.reply().await, None, "the document cannot be read yet");
-    leave.send_replace(Leave::Changes);
-    assert!(matches!(world.reply().await, Some((Correlation(2), Reply::Written { .. }))));
-
-    world.send(Queue::Write, 3, count(Consistency::Strong)).await;
-    world.send(Queue::Write, 4, insert(4)).await;
-    assert_eq!(world.reply().await, None, "a database that is set back now would not be noticed");
-    leave.send_replace(Leave::History);
-    let mut replies = [world.reply().await.unwrap(), world.reply().await.unwrap()];
-    replies.sort_by_key(|(correlation, _)| correlation.0);
-    let [(Correlation(3), Reply::Read { result, .. }), (Correlation(4), Reply::Written { .. })] =
-        replies
-    else {
-        panic!("{replies:?}");
-    };
-    assert!([2, 3].map(ReadResult::Count).contains(&result), "{result:?}");
 }
